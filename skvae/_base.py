@@ -1,0 +1,540 @@
+"""The base class of all autoencoders."""
+
+import math
+import os
+import warnings
+from contextlib import contextmanager
+from numbers import Integral
+from pathlib import Path
+
+import joblib
+import numpy as np
+from filelock import FileLock
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
+from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, check_memory
+
+from ._random import child_seed, draw_seed
+from ._validation import (
+    HasMethods,
+    StrOptions,
+    at_least,
+    check_codes,
+    check_feature_names_in,
+    check_image_shape,
+    check_rows,
+    check_support,
+    fit_context,
+    fraction,
+    location_and_spread,
+    positive,
+)
+from .architectures import ARCHITECTURES, resolve
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:  # scikit-learn < 1.9
+
+    class CallbackSupportMixin:
+        """Stands in where scikit-learn has no callbacks yet."""
+
+
+def _transforms_to_codes(estimator):
+    if _as_list(estimator.layer) in (["mu"], ["z"]):
+        return True
+    raise AttributeError(
+        f"inverse_transform decodes codes, but layer={estimator.layer!r} makes "
+        "transform return something else. Use set_params(layer='mu')."
+    )
+
+
+class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
+    """Everything that autoencoders share: training, layers, decoding, persistence.
+
+    A subclass says in `_make_module` which torch module its parameters mean.
+    """
+
+    _parameter_constraints = {
+        "n_components": [at_least(1, Integral)],
+        "architecture": [
+            StrOptions(set(ARCHITECTURES)),
+            HasMethods(["encoder", "decoder"]),
+            tuple,
+        ],
+        "image_shape": ["array-like", None],
+        "likelihood": [
+            StrOptions({"bernoulli", "gaussian", "laplace", "squared_error"}),
+            HasMethods(["build", "nll", "mean"]),
+        ],
+        "layer": [str, "array-like"],
+        "learning_rate": [positive],
+        "batch_size": [at_least(1, Integral)],
+        "max_iter": [at_least(1, Integral)],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [fraction],
+        "n_iter_no_change": [at_least(1, Integral)],
+        "tol": [at_least(0)],
+        "warm_start": ["boolean"],
+        "memory": [str, os.PathLike, HasMethods("cache"), None],
+        "callbacks": [list, None],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+    __metadata_request__fit = {"X_val": True, "groups": True}
+
+    # Parameters that fix the shape of the networks.
+    _structure = ("n_components", "architecture", "image_shape", "likelihood")
+
+    def __init__(
+        self,
+        n_components=10,
+        *,
+        architecture="mlp",
+        image_shape=None,
+        likelihood="gaussian",
+        layer="mu",
+        learning_rate=1e-3,
+        batch_size=128,
+        max_iter=100,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        warm_start=False,
+        memory=None,
+        callbacks=None,
+        device="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_components = n_components
+        self.architecture = architecture
+        self.image_shape = image_shape
+        self.likelihood = likelihood
+        self.layer = layer
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.memory = memory
+        self.callbacks = callbacks
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, *, X_val=None, groups=None):
+        """Train the networks.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            A table, or images or volumes in their own shape.
+        y : None
+            Ignored.
+        X_val : array-like of shape (n_validation, ...), default=None
+            Held-out samples for `early_stopping`, instead of a share of `X`. Their loss
+            is in `history_` in any case.
+        groups : array-like of shape (n_samples,), default=None
+            Samples of one group (one patient, say) stay on one side of the split that
+            `early_stopping` makes.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a parameter, the shape or the values of `X` are not valid, or if the loss
+            stops being finite. The estimator is then as it was before.
+        """
+        context = self._begin_callbacks(X)
+        with _unchanged_on_error(self):
+            self._fit(X, X_val, groups, self.max_iter, self.warm_start, context)
+        if context is not None:
+            context.call_on_fit_task_end(estimator=self, X=X)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Train for one more epoch, or for the first.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Samples of the shape seen before.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+        """
+        with _unchanged_on_error(self):
+            self._fit(X, None, None, max_iter=1, resume=True)
+        return self
+
+    def transform(self, X):
+        """Return the layers named by `layer`, one row per sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_features_out), float32
+            By default `mu`, of shape (n_samples, n_components). Layers are flattened
+            and stand side by side.
+        """
+        outputs = self.extract(X, self.layer)
+        columns = [values.reshape(len(values), -1) for values in outputs.values()]
+        return columns[0] if len(columns) == 1 else np.hstack(columns)
+
+    def extract(self, X, layers):
+        """Return layers in their own shapes.
+
+        The forward pass stops at the deepest layer asked for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+        layers : str or list of str
+            Keys of `layer_names_`.
+
+        Returns
+        -------
+        outputs : dict of ndarray of shape (n_samples, ...), float32
+        """
+        check_is_fitted(self)
+        names = _check_layers(layers, self.layer_names_)
+        rows, _ = check_rows(self, X, reset=False)
+        return self._net.extract(rows, names)
+
+    @available_if(_transforms_to_codes)
+    def inverse_transform(self, Z):
+        """Decode latent codes; only there if `layer` is "mu" or "z".
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features) or (n_samples, ...), float32
+            Means of the likelihood, of the rank that `fit` saw.
+        """
+        check_is_fitted(self)
+        return self._decode(check_codes(Z, *self.layer_names_["mu"]))
+
+    def reconstruct(self, X):
+        """Encode samples and decode their `mu`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+
+        Returns
+        -------
+        X_hat : ndarray of the shape of X, float32
+        """
+        check_is_fitted(self)
+        rows, shape = check_rows(self, X, reset=False)
+        means = self._net.apply(self.module_, self._net.as_samples(rows))
+        return means.reshape(-1, *shape)
+
+    def sample(self, n_samples=1, *, random_state=None):
+        """Decode draws from the prior.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState instance or None, default=None
+            None repeats the same draws in each call on one fitted model.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features) or (n_samples, ...), float32
+            Means of the likelihood, of the rank that `fit` saw.
+        """
+        check_is_fitted(self)
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"`n_samples` must be an int >= 1, got {n_samples!r}.")
+        seed = self._net.seed if random_state is None else random_state
+        codes = self._draw_codes(n_samples, check_random_state(seed))
+        return self._decode(codes.astype(np.float32))
+
+    def score(self, X, y=None):
+        """Return the mean of `score_samples`, which a grid search maximizes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+            In nats per sample.
+        """
+        return float(np.mean(self.score_samples(X), dtype=np.float64))
+
+    def get_feature_names_out(self, input_features=None):
+        """Name the columns of `transform` by their layer and a number.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Only checked against the names seen in `fit`.
+
+        Returns
+        -------
+        feature_names_out : ndarray of str objects
+        """
+        check_is_fitted(self)
+        check_feature_names_in(self, input_features)
+        names = [
+            f"{layer}_{i}"
+            for layer in _check_layers(self.layer, self.layer_names_)
+            for i in range(math.prod(self.layer_names_[layer]))
+        ]
+        return np.asarray(names, dtype=object)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        if "_net" in state:
+            state["_net"] = state["_net"].get_state()
+            del state["module_"]
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "_net" in state:
+            self._net = self._unpickled_net(state["_net"])
+            self.module_ = self._net.module_
+
+    def _begin_callbacks(self, X):
+        """Open scikit-learn's callback context, where that version has one."""
+        if not hasattr(self, "_init_callback_context"):
+            return None
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        return context.call_on_fit_task_begin(estimator=self, X=X)
+
+    def _fit(self, X, X_val, groups, max_iter, resume, context=None):
+        old = self._net.get_state() if resume and hasattr(self, "_net") else None
+        rows, shape = check_rows(self, X, reset=old is None)
+        if old is None:
+            self._input_shape = shape
+            self.sample_shape_ = check_image_shape(self.image_shape, shape)
+        else:
+            self._check_structure()
+        if X_val is not None:
+            X_val, _ = check_rows(self, X_val, reset=False)
+
+        def train():
+            return self._train(rows, X_val, groups, max_iter, old, context)
+
+        net = self._remember(train, (rows, X_val, groups, max_iter, old))
+        vars(self).update(self._fitted_attributes(net))
+        self._after_training(rows)
+
+    def _train(self, rows, X_val, groups, max_iter, old, context):
+        """Build a net, fresh or in an earlier state, and train it."""
+        from . import _net
+
+        seed = draw_seed(self.random_state) if old is None else old["seed"]
+        index = np.arange(len(rows))
+        if self.early_stopping and X_val is None:
+            index, held_out = self._split(rows, groups, seed)
+            X_val = rows[held_out]
+        callbacks = list(self.callbacks or [])
+        if self.verbose:
+            callbacks.append(_net.TrainingBar(max_iter))
+        if context is not None:
+            callbacks.append(_net.ScikitLearnCallbacks(self, context))
+        if old is None:
+            net = self._fresh_net(rows, index, seed, callbacks)
+        else:
+            net = self._net_in_state(old, self.device, callbacks)
+        _check_layers(self.layer, net.layer_names)
+        stopping = None
+        if self.early_stopping:
+            stopping = _net.EarlyStopping(self.n_iter_no_change, self.tol)
+        return net.train(rows, index, epochs=max_iter, X_val=X_val, stopping=stopping)
+
+    def _split(self, rows, groups, seed):
+        """Set a share of the samples, or of their groups, aside."""
+        splitter = ShuffleSplit if groups is None else GroupShuffleSplit
+        split = splitter(1, test_size=self.validation_fraction, random_state=seed)
+        return next(split.split(rows, groups=groups))
+
+    def _fresh_net(self, rows, index, seed, callbacks):
+        likelihood = self._new_likelihood()
+        check_support(rows, likelihood)
+        shift, spread = np.zeros(rows.shape[1], dtype=np.float32), 1.0
+        if likelihood.standardize:
+            shift, spread = location_and_spread(rows, index)
+        shift = shift.reshape(self.sample_shape_)
+        return self._build_net(seed, shift, spread, self.device, callbacks)
+
+    def _net_in_state(self, state, device, callbacks=None):
+        shift, spread = state["module"]["shift"], float(state["module"]["spread"])
+        net = self._build_net(state["seed"], shift, spread, device, callbacks)
+        return net.set_state(state)
+
+    def _build_net(self, seed, shift, spread, device, callbacks):
+        """Build a net of the current parameters, untrained."""
+        from . import _net, nn
+
+        device = _net.resolve_device(device)
+        architecture = resolve(self.architecture)
+        with _net.lent_rng(child_seed(seed, 0)):
+            module = _net.build_module(
+                getattr(nn, self._module_name),
+                architecture,
+                self._new_likelihood(),
+                self.n_components,
+                shift,
+                spread,
+                **{name: getattr(self, name) for name in self._objective},
+            )
+        net = _net.Net(
+            module,
+            seed=seed,
+            architecture=architecture,
+            lr=self.learning_rate,
+            batch_size=self.batch_size,
+            device=device,
+            callbacks=callbacks,
+        )
+        return net.initialize()
+
+    def _new_likelihood(self):
+        from .nn import LIKELIHOODS
+
+        if isinstance(self.likelihood, str):
+            return LIKELIHOODS[self.likelihood]()
+        return clone(self.likelihood, safe=False)
+
+    def _fitted_attributes(self, net):
+        names = (*self._structure, *self._objective, "learning_rate", "batch_size")
+        return {
+            "_net": net,
+            "_built_with": {n: clone(getattr(self, n), safe=False) for n in names},
+            "module_": net.module_,
+            "layer_names_": net.layer_names,
+            "history_": net.rows_of_history(),
+            "loss_curve_": [row["train_loss"] for row in net.history],
+            "n_iter_": len(net.history),
+        }
+
+    def _unpickled_net(self, state):
+        """Rebuild the net from arrays, on the CPU where its device is missing."""
+        from . import _net
+
+        device = state["device"]
+        try:
+            _net.resolve_device(device)
+        except ValueError:
+            warnings.warn(
+                f"This {type(self).__name__} was fitted on {device!r}, which is not "
+                "available here: it is loaded on the CPU.",
+                UserWarning,
+                stacklevel=2,
+            )
+            device = "cpu"
+        return type(self)(**self._built_with)._net_in_state(state, device)
+
+    def _check_structure(self):
+        """Raise if a parameter that fixes the networks changed since they were made."""
+        for name in self._structure:
+            old, new = self._built_with[name], getattr(self, name)
+            if repr(old) != repr(new):
+                raise ValueError(
+                    f"`{name}` was {old!r} when the networks were made and is now "
+                    f"{new!r}. To go on training keep it; to start anew use fit with "
+                    "warm_start=False."
+                )
+
+    def _remember(self, train, inputs):
+        """Train, or take from `memory` what the same training gave before."""
+        memory = self.memory
+        memory = check_memory(os.fspath(memory) if _is_path(memory) else memory)
+        if getattr(memory, "location", None) is None:
+            return train()
+        ignored = ("layer", "memory", "verbose")
+        parameters = self.get_params(deep=False)
+        parameters = {k: v for k, v in parameters.items() if k not in ignored}
+        key = joblib.hash((type(self).__qualname__, parameters, inputs))
+        lock = Path(memory.location, "joblib", f"skvae-{key}.lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock):  # of two processes that want it, one trains
+            state = memory.cache(_state_after, ignore=["train"])(key, train)
+        return self._net_in_state(state, self.device)
+
+    # What models differ in
+
+    _module_name = None
+    _objective = ()
+
+    def _after_training(self, rows):
+        """Learn more from the trained model, or warn about it."""
+
+    def _draw_codes(self, n_samples, rng):
+        """Draw codes of shape (n_samples, n_components) from the prior."""
+        raise NotImplementedError
+
+    def _decode(self, codes):
+        means = self._net.apply(self.module_.decode, codes)
+        return means.reshape(-1, *self._input_shape)
+
+
+def _state_after(key, train):
+    return train().get_state()
+
+
+@contextmanager
+def _unchanged_on_error(estimator):
+    """Put the attributes of an estimator back if something goes wrong."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def _is_path(memory):
+    return isinstance(memory, os.PathLike)
+
+
+def _as_list(layers):
+    return [layers] if isinstance(layers, str) else list(layers)
+
+
+def _check_layers(layers, valid):
+    """Return a list of names of layers, all of them valid."""
+    names = _as_list(layers)
+    unknown = [name for name in names if name not in valid]
+    if unknown or not names or len(set(names)) < len(names):
+        raise ValueError(
+            f"`layer` must be one of, or a list without repeats of {list(valid)}; "
+            f"got {layers!r}."
+        )
+    return names

@@ -1,0 +1,543 @@
+"""The engine: one training step for all models, and inference in batches.
+
+The only importer of skorch. An estimator owns a `Net`; it never is one.
+"""
+
+import math
+import threading
+import time
+import warnings
+from contextlib import contextmanager, nullcontext
+from functools import partial
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from skorch.history import History
+from tqdm.auto import tqdm
+
+from ._random import child_seed, row_noise
+from .nn import bind_generator, capture, layer_shapes, without_hooks_of_others
+
+# Matrix products of fewer rows run on other kernels, whose results differ by 1e-6.
+_MIN_ROWS = 16
+_VALIDATION = 2**32 - 1  # no epoch has this number
+
+
+class Net(NeuralNet):
+    """Train a module phase by phase on data that stay in memory.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Answers ``phases()`` and ``losses(phase, X, y, generator=..., epoch=...)``.
+    seed : int
+        Source of all randomness. Every epoch has its own generator, seeded by `seed`
+        and the number of the epoch, so training can be resumed anywhere.
+    architecture : object
+        What built the networks. If its `draws_privately` is not true, PyTorch's global
+        random state is lent to the networks in each epoch and put back.
+    **kwargs
+        Arguments of `skorch.NeuralNet`: lr, batch_size, callbacks, device.
+    """
+
+    def __init__(self, module, *, seed, architecture, **kwargs):
+        self.seed = seed
+        self.draws_privately = getattr(architecture, "draws_privately", False)
+        shape = tuple(module.shift.shape)
+        size = getattr(architecture, "inference_batch_size", lambda shape: 128)
+        self.inference_batch_size = size(shape)
+        self.layer_names = _layer_names(module, shape)
+        super().__init__(
+            module, criterion=torch.nn.Identity, train_split=None, verbose=0, **kwargs
+        )
+
+    @property
+    def _default_callbacks(self):
+        return []
+
+    def initialize_optimizer(self, triggered_directly=None):
+        """Make one Adam per phase; `optimizer_`, known to callbacks, is the first."""
+        fused = torch.device(self.device).type in ("cpu", "cuda")
+        self.optimizers_ = {
+            phase: torch.optim.Adam(_parameters_of(modules), lr=self.lr, fused=fused)
+            for phase, modules in self.module_.phases().items()
+        }
+        self.optimizer_ = next(iter(self.optimizers_.values()))
+        return self
+
+    def train(self, rows, index, y=None, *, epochs, X_val=None, stopping=None):
+        """Train for at most `epochs` epochs.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_samples, n_features), float32
+        index : ndarray of shape (n_train,)
+            Rows to train on.
+        y : ndarray of shape (n_samples,) or None
+        epochs : int
+        X_val : ndarray of shape (n_validation, n_features) or None
+        stopping : EarlyStopping or None
+
+        Returns
+        -------
+        self : Net
+        """
+        X = self._resident(as_tensor(self.as_samples(rows)))
+        y = None if y is None else self._resident(as_tensor(y))
+        index = torch.from_numpy(index)
+        if X_val is not None:
+            X_val = as_tensor(self.as_samples(X_val))
+        weights = list(self.module_.state_dict().values())
+        last_epoch = Snapshot()
+        self.notify("on_train_begin", X=X, y=y)
+        for _ in range(epochs):
+            self.notify("on_epoch_begin", dataset_train=X, dataset_valid=X_val)
+            try:
+                self._run_epoch(X, y, index, X_val)
+            except KeyboardInterrupt:
+                if not last_epoch.taken:
+                    raise
+                self._fall_back(last_epoch, weights)
+                break
+            try:
+                self.notify("on_epoch_end", dataset_train=X, dataset_valid=X_val)
+            except KeyboardInterrupt:  # how skorch's callbacks stop a training
+                break
+            last_epoch.take(weights)
+            if stopping is not None and stopping.reached(self.history, weights):
+                break
+        if stopping is not None:
+            stopping.restore_best(weights)
+        self.notify("on_train_end", X=X, y=y)
+        self.module_.eval()
+        return self
+
+    def _resident(self, tensor):
+        """Move data to the device for good if they take less than half of its room."""
+        if torch.device(self.device).type != "cuda":
+            return tensor
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return tensor.to(self.device) if 2 * tensor.nbytes < free else tensor
+
+    def _run_epoch(self, X, y, index, X_val):
+        started = time.perf_counter()
+        epoch = len(self.history)
+        seed = child_seed(self.seed, epoch)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        bind_generator(self.module_, generator)
+        self.module_.train()
+        order = torch.randperm(len(index), generator=generator, device=self.device)
+        order = index[order.to(index.device)].to(X.device)
+        rng = nullcontext() if self.draws_privately else lent_rng(seed, self.device)
+        with rng:
+            logs = [
+                self._step(X, y, rows, generator, epoch)
+                for rows in order.split(self.batch_size)
+            ]
+        sizes = [len(rows) for rows in order.split(self.batch_size)]
+        for name, value in _means(logs, sizes).items():
+            self._record("train_loss" if name == "loss" else name, value)
+        if X_val is not None:
+            self._record("valid_loss", self._validation_loss(X_val))
+        self.history.record("dur", time.perf_counter() - started)
+
+    def _step(self, X, y, rows, generator, epoch):
+        batch = X.index_select(0, rows).to(self.device, non_blocking=True)
+        labels = None if y is None else y.index_select(0, rows).to(self.device)
+        if self._watched:
+            self.notify("on_batch_begin", batch=(batch, labels), training=True)
+        log = {}
+        for phase, optimizer in self.optimizers_.items():
+            terms = self.module_.losses(
+                phase, batch, labels, generator=generator, epoch=epoch
+            )
+            optimizer.zero_grad()
+            terms["loss"].backward()
+            optimizer.step()
+            log |= {name: value.detach() for name, value in terms.items()}
+        if self._watched:
+            self.history.record_batch("train_loss", log["loss"].item())
+            self.history.record_batch("train_batch_size", len(batch))
+            self.notify("on_batch_end", batch=(batch, labels), training=True)
+        return log
+
+    @property
+    def _watched(self):
+        """Whether a callback looks at single batches, which costs time."""
+        return any(
+            type(callback).on_batch_begin is not Callback.on_batch_begin
+            or type(callback).on_batch_end is not Callback.on_batch_end
+            for _, callback in self.callbacks_
+        )
+
+    @torch.no_grad()
+    def _validation_loss(self, X):
+        """Return the loss on held-out data, with the same noise in every epoch."""
+        self.module_.eval()
+        seed = child_seed(self.seed, _VALIDATION)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        total = 0.0
+        for batch in X.split(self.batch_size):
+            batch = batch.to(self.device)
+            for phase in self.optimizers_:
+                loss = self.module_.losses(phase, batch, generator=generator)["loss"]
+                total += loss.item() * len(batch)
+        return total / len(X)
+
+    def _record(self, name, value):
+        """Write a value of this epoch, and whether a loss is the best so far."""
+        if not math.isfinite(value):
+            raise ValueError(
+                f"`{name}` became {value} in epoch {len(self.history)}. Scale the "
+                "features (StandardScaler, MinMaxScaler) or lower `learning_rate` "
+                f"(now {self.lr:g})."
+            )
+        self.history.record(name, value)
+        if name.endswith("_loss") and name.split("_")[0] in ("train", "valid"):
+            before = [row[name] for row in self.history[:-1] if name in row]
+            self.history.record(f"{name}_best", value < min(before, default=math.inf))
+
+    def _fall_back(self, last_epoch, weights):
+        epoch = len(self.history)
+        del self.history[-1]
+        last_epoch.restore(weights)
+        warnings.warn(
+            f"Training was interrupted in epoch {epoch}: the model keeps the weights "
+            f"of epoch {epoch - 1}.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+
+    def as_samples(self, rows):
+        """Give flat rows the shape that the networks expect."""
+        return rows.reshape(-1, *self.module_.shift.shape)
+
+    def extract(self, rows, names):
+        """Return the named layers of flat rows, as a dict of arrays."""
+        module = self.module_
+        wanted = set(names) - {"z"}
+        noise = []
+        if "z" in names:
+            wanted |= set(module.code_names)
+            noise = [row_noise(rows, self.seed, module.n_components)]
+        if wanted <= set(module.code_names):
+            encode = module.encode
+        else:
+            encode = partial(capture, without_hooks_of_others(module), names=wanted)
+
+        def layers(X, *noise):
+            outputs = encode(X)
+            if noise:
+                outputs["z"] = module.draw(outputs, *noise)
+            return {name: outputs[name] for name in names}
+
+        return self.apply_many(layers, self.as_samples(rows), *noise)
+
+    def apply(self, function, *arrays):
+        """Apply a function from tensors to one tensor, batch by batch."""
+        outputs = self.apply_many(lambda *batch: {"": function(*batch)}, *arrays)
+        return outputs[""]
+
+    @torch.inference_mode()
+    def apply_many(self, function, *arrays):
+        """Apply a function from tensors to a dict of tensors, batch by batch.
+
+        Parameters
+        ----------
+        function : callable
+            Takes a tensor per array; returns tensors with as many rows.
+        *arrays : ndarray of shape (n_samples, ...), float32
+
+        Returns
+        -------
+        outputs : dict of ndarray of shape (n_samples, ...), float32
+        """
+        self.module_.eval()
+        n_samples, size = len(arrays[0]), self.inference_batch_size
+        outputs = {}
+        for start in range(0, n_samples, size):
+            stop = min(start + size, n_samples)
+            results = function(*(self._batch(array[start:stop]) for array in arrays))
+            for name, tensor in results.items():
+                if name not in outputs:
+                    shape = (n_samples, *tensor.shape[1:])
+                    outputs[name] = np.empty(shape, dtype=np.float32)
+                outputs[name][start:stop] = tensor[: stop - start].cpu().numpy()
+        return outputs
+
+    def _batch(self, array):
+        missing = min(_MIN_ROWS, self.inference_batch_size) - len(array)
+        if missing > 0:
+            array = np.pad(array, [(0, missing), *[(0, 0)] * (array.ndim - 1)])
+        return as_tensor(array).to(self.device)
+
+    def get_state(self):
+        """Return weights, optimizers and history as arrays and plain values."""
+        return {
+            "module": _to_numpy(self.module_.state_dict()),
+            "optimizers": {
+                phase: _to_numpy(optimizer.state_dict())
+                for phase, optimizer in self.optimizers_.items()
+            },
+            "history": self.rows_of_history(),
+            "seed": self.seed,
+            "device": str(self.device),
+            "lr": self.lr,
+        }
+
+    def rows_of_history(self):
+        """Return one dict of plain values per epoch."""
+        return [
+            {k: v for k, v in row.items() if k != "batches"} for row in self.history
+        ]
+
+    def set_state(self, state):
+        """Take over what `get_state` gave; `lr` only where it is unchanged."""
+        self.module_.load_state_dict(_to_torch(state["module"]))
+        for phase, optimizer in self.optimizers_.items():
+            optimizer.load_state_dict(_to_torch(state["optimizers"][phase]))
+            if self.lr != state["lr"]:
+                for group in optimizer.param_groups:
+                    group["lr"] = self.lr
+        self.history = History([{"batches": [], **row} for row in state["history"]])
+        self.module_.eval()
+        return self
+
+
+class Snapshot:
+    """A copy of tensors, made once and refreshed in place."""
+
+    def __init__(self):
+        self._copies = []
+
+    @property
+    def taken(self):
+        return bool(self._copies)
+
+    @torch.no_grad()
+    def take(self, tensors):
+        if not self.taken:
+            self._copies = [tensor.clone() for tensor in tensors]
+        else:
+            _copy(self._copies, tensors)
+
+    @torch.no_grad()
+    def restore(self, tensors):
+        _copy(tensors, self._copies)
+
+
+class EarlyStopping:
+    """Stop when the validation loss has not fallen by `tol` for some epochs."""
+
+    def __init__(self, patience, tol):
+        self.patience = patience
+        self.tol = tol
+        self._threshold = math.inf
+        self._best_loss = math.inf
+        self._n_waited = 0
+        self._best = Snapshot()
+
+    def reached(self, history, weights):
+        """Look at the last epoch; return whether training should stop."""
+        loss = history[-1]["valid_loss"]
+        if loss < self._best_loss:
+            self._best_loss = loss
+            self._best.take(weights)
+        if loss < self._threshold - self.tol:
+            self._threshold = loss
+            self._n_waited = 0
+        else:
+            self._n_waited += 1
+        return self._n_waited >= self.patience
+
+    def restore_best(self, weights):
+        if self._best.taken:
+            self._best.restore(weights)
+
+
+class TrainingBar(Callback):
+    """One progress bar for the whole training, with the terms of the loss."""
+
+    def __init__(self, epochs):
+        self.epochs = epochs
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        self.bar_ = tqdm(
+            total=self.epochs, unit="epoch", desc=type(net.module_).__name__
+        )
+
+    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        row = net.history[-1]
+        terms = {k: f"{v:.4g}" for k, v in row.items() if _is_term(k, v)}
+        self.bar_.set_postfix(terms, refresh=False)
+        self.bar_.update()
+
+    def on_train_end(self, net, X=None, y=None, **kwargs):
+        self.bar_.close()
+
+
+class ScikitLearnCallbacks(Callback):
+    """Tell scikit-learn's own callbacks (1.9 and later) of every epoch."""
+
+    def __init__(self, estimator, context):
+        self.estimator = estimator
+        self.context = context
+
+    def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        self.epoch_ = self.context.subcontext(task_name="epoch")
+        self.epoch_.call_on_fit_task_begin(estimator=self.estimator)
+
+    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        stop = self.epoch_.call_on_fit_task_end(
+            estimator=self.estimator,
+            reconstruction_attributes=lambda: self.estimator._fitted_attributes(net),
+        )
+        if stop:
+            raise KeyboardInterrupt
+
+
+_lending = threading.Lock()
+
+
+@contextmanager
+def lent_rng(seed, device="cpu"):
+    """Seed PyTorch's global generators for a while, then put them back."""
+    device = torch.device(device)
+    devices = [device] if device.type == "cuda" else []
+    with _lending, torch.random.fork_rng(devices):
+        torch.default_generator.manual_seed(seed)
+        for cuda in devices:
+            with torch.cuda.device(cuda):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+def build_module(
+    module, architecture, likelihood, n_components, shift, spread, **options
+):
+    """Build the networks for samples of the shape of `shift`, and join them.
+
+    Parameters
+    ----------
+    module : type
+        Such as `skvae.nn.AEModule`.
+    architecture : object
+        With `encoder` and `decoder`.
+    likelihood : Likelihood
+    n_components : int
+    shift : ndarray of shape sample_shape, float32
+    spread : float
+    **options
+        Further arguments of `module`.
+
+    Returns
+    -------
+    module : torch.nn.Module
+    """
+    sample_shape = shift.shape
+    encoder = architecture.encoder(sample_shape)
+    decoder = architecture.decoder(n_components, sample_shape)
+    n_hidden = _flat_width(encoder, sample_shape)
+    shape = tuple(_try(decoder, (n_components,)).shape[1:])
+    if shape != sample_shape:
+        raise ValueError(
+            f"The decoder of `architecture` must return samples of shape "
+            f"{sample_shape}, got {shape} from codes of shape ({n_components},)."
+        )
+    return module(
+        encoder,
+        decoder,
+        likelihood,
+        n_hidden=n_hidden,
+        n_components=n_components,
+        shift=torch.from_numpy(shift.copy()),
+        spread=spread,
+        **options,
+    ).eval()
+
+
+@torch.no_grad()
+def _try(network, shape):
+    """Run a network on two samples of zeros."""
+    return network.eval()(torch.zeros(2, *shape))
+
+
+def _flat_width(encoder, sample_shape):
+    hidden = _try(encoder, sample_shape)
+    if not isinstance(hidden, torch.Tensor) or len(hidden) != 2:
+        raise ValueError(
+            "The encoder of `architecture` must return one tensor of shape "
+            f"(n_samples, ...), got {type(hidden).__name__} from samples of shape "
+            f"{sample_shape}. Wrap a module that returns a tuple in one of your own."
+        )
+    return hidden.flatten(1).shape[1]
+
+
+def _layer_names(module, sample_shape):
+    """Map every name that `layer` may take to the shape of one sample's output."""
+    codes = dict.fromkeys((*module.code_names, "z"), (module.n_components,))
+    return codes | layer_shapes(module, torch.zeros(2, *sample_shape))
+
+
+def resolve_device(device):
+    """Return the torch device for what the user asked."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"`device`={device!r} is not available here ({error}). Take device='auto'."
+        ) from error
+    return torch.device(device)
+
+
+def as_tensor(array):
+    """Share memory with an array, or copy it where it must not be written."""
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+def _parameters_of(modules):
+    return [parameter for module in modules for parameter in module.parameters()]
+
+
+def _means(logs, sizes):
+    """Average each term over the batches of an epoch, in a single transfer."""
+    names = list(logs[0])
+    values = torch.stack([log[name] for log in logs for name in names])
+    table = values.double().cpu().numpy().reshape(len(logs), len(names))
+    return dict(
+        zip(names, np.average(table, axis=0, weights=sizes).tolist(), strict=True)
+    )
+
+
+def _is_term(name, value):
+    return isinstance(value, float) and name != "dur"
+
+
+def _copy(targets, sources):
+    for target, source in zip(targets, sources, strict=True):
+        target.copy_(source)
+
+
+def _to_numpy(tree):
+    return _map_leaves(
+        tree, torch.Tensor, lambda tensor: tensor.detach().cpu().numpy().copy()
+    )
+
+
+def _to_torch(tree):
+    return _map_leaves(tree, np.ndarray, lambda array: torch.from_numpy(array.copy()))
+
+
+def _map_leaves(tree, kind, function):
+    if isinstance(tree, kind):
+        return function(tree)
+    if isinstance(tree, dict):
+        return {k: _map_leaves(v, kind, function) for k, v in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(_map_leaves(v, kind, function) for v in tree)
+    return tree

@@ -1,0 +1,132 @@
+"""Input and parameter checks; the only importer of scikit-learn's private helpers."""
+
+import math
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
+from sklearn.utils.validation import check_array, validate_data
+
+__all__ = [
+    "HasMethods",
+    "StrOptions",
+    "at_least",
+    "check_codes",
+    "check_feature_names_in",
+    "check_image_shape",
+    "check_rows",
+    "check_support",
+    "fit_context",
+    "fraction",
+    "location_and_spread",
+    "positive",
+    "share",
+]
+
+
+def at_least(minimum, kind=Real):
+    """Constrain a parameter to numbers >= `minimum`."""
+    return Interval(kind, minimum, None, closed="left")
+
+
+positive = Interval(Real, 0, None, closed="neither")
+fraction = Interval(Real, 0, 1, closed="neither")
+share = Interval(Real, 0, 1, closed="left")
+
+
+def check_rows(estimator, X, *, reset):
+    """Validate samples of any rank.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Receives `n_features_in_` and `feature_names_in_` when `reset`.
+    X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+    reset : bool
+
+    Returns
+    -------
+    rows : ndarray of shape (n_samples, n_features), float32
+        C-contiguous; shares memory with `X` where it can.
+    shape : tuple of int
+        The shape of one sample as it came.
+    """
+    if not hasattr(X, "shape"):
+        X = np.asarray(X)
+    shape = tuple(X.shape[1:])
+    if len(shape) > 1:
+        if not reset and shape not in (estimator._input_shape, estimator.sample_shape_):
+            raise ValueError(
+                f"X has samples of shape {shape}, but {type(estimator).__name__} was "
+                f"fitted on samples of shape {estimator._input_shape}."
+            )
+        X = np.asarray(X).reshape(X.shape[0], math.prod(shape))
+    rows = validate_data(estimator, X, reset=reset, dtype=np.float32, order="C")
+    return rows, shape
+
+
+def check_image_shape(image_shape, shape):
+    """Resolve the shape that the networks see from what the user passed."""
+    if image_shape is None:
+        return shape
+    image_shape = tuple(image_shape)
+    if not all(isinstance(size, Integral) and size > 0 for size in image_shape):
+        raise ValueError(
+            f"`image_shape` must be a tuple of positive ints, got {image_shape}."
+        )
+    if math.prod(image_shape) != math.prod(shape):
+        raise ValueError(
+            f"`image_shape`={image_shape} holds {math.prod(image_shape)} values, but "
+            f"each sample of X has {math.prod(shape)} (shape {shape})."
+        )
+    return image_shape
+
+
+def check_codes(Z, n_components):
+    """Validate latent codes of shape (n_samples, n_components)."""
+    Z = check_array(Z, dtype=np.float32, order="C", input_name="Z")
+    if Z.shape[1] != n_components:
+        raise ValueError(
+            f"Z must have n_components={n_components} columns, got {Z.shape[1]}."
+        )
+    return Z
+
+
+def check_support(rows, likelihood):
+    """Raise if the data lie outside of what the likelihood can produce."""
+    low, high = likelihood.support
+    if rows.min() < low or rows.max() > high:
+        raise ValueError(
+            f"likelihood={likelihood} needs values in [{low:g}, {high:g}], but X runs "
+            f"from {rows.min():g} to {rows.max():g}. Scale X (MinMaxScaler), or "
+            "take likelihood='gaussian'."
+        )
+
+
+def location_and_spread(rows, index):
+    """Return the mean of each feature and the standard deviation around them.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_samples, n_features), float32
+    index : ndarray of shape (n_train,)
+        Rows to look at; taken in chunks, so that no second copy of the data arises.
+
+    Returns
+    -------
+    mean : ndarray of shape (n_features,), float32
+    spread : float
+        One for all features, and 1 for constant data.
+    """
+    n_features = rows.shape[1]
+    n_chunks = math.ceil(len(index) * n_features / 2**20)
+    chunks = np.array_split(index, max(1, min(len(index), n_chunks)))
+    total = sum(rows[chunk].sum(axis=0, dtype=np.float64) for chunk in chunks)
+    mean = (total / len(index)).astype(np.float32)
+    squares = sum(
+        np.square(rows[chunk] - mean).sum(dtype=np.float64) for chunk in chunks
+    )
+    spread = np.float32(math.sqrt(squares / (len(index) * n_features)))
+    return mean, float(spread) or 1.0

@@ -1,0 +1,319 @@
+"""Architectures: small parameter objects that build an encoder and a decoder.
+
+Anything with the two methods of these classes can stand in their place, and so can a
+pair ``(encoder, decoder)`` of ``torch.nn.Module``.
+"""
+
+import copy
+import math
+from numbers import Integral
+
+from sklearn.base import BaseEstimator
+
+from ._validation import StrOptions, at_least, share
+
+_ACTIVATION = StrOptions({"elu", "gelu", "leaky_relu", "relu", "silu", "tanh"})
+_DROPOUT = [share]
+_WIDTHS = ["array-like"]
+
+
+class _Architecture(BaseEstimator):
+    """Parameters that are checked when a network is built from them."""
+
+    # Nothing that is built here draws from PyTorch's global random state in training.
+    draws_privately = True
+
+
+class MLP(_Architecture):
+    """Fully connected layers; samples of any shape are flattened.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of int, default=(256, 128)
+        Widths of the encoder's layers; the decoder mirrors them. Without any, encoder
+        and decoder are linear.
+    activation : {"elu", "gelu", "leaky_relu", "relu", "silu", "tanh"}, default="silu"
+        Function after each hidden layer.
+    dropout : float, default=0.0
+        Share of the hidden values set to zero in each training step. More of it
+        regularizes more.
+
+    Examples
+    --------
+    >>> from skvae import AE, MLP
+    >>> AE(n_components=2, architecture=MLP(hidden_layer_sizes=(64,)))
+    AE(architecture=MLP(hidden_layer_sizes=(64,)), n_components=2)
+    """
+
+    _parameter_constraints = {
+        "hidden_layer_sizes": _WIDTHS,
+        "activation": [_ACTIVATION],
+        "dropout": _DROPOUT,
+    }
+
+    def __init__(self, hidden_layer_sizes=(256, 128), activation="silu", dropout=0.0):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.dropout = dropout
+
+    def encoder(self, sample_shape):
+        """Build the encoder.
+
+        Parameters
+        ----------
+        sample_shape : tuple of int
+
+        Returns
+        -------
+        encoder : torch.nn.Module
+            Maps (n_samples, \\*sample_shape) to (n_samples, n_hidden).
+        """
+        from .nn import mlp_encoder
+
+        return mlp_encoder(sample_shape, *self._arguments())
+
+    def decoder(self, n_inputs, sample_shape):
+        """Build the decoder.
+
+        Parameters
+        ----------
+        n_inputs : int
+        sample_shape : tuple of int
+
+        Returns
+        -------
+        decoder : torch.nn.Module
+            Maps (n_samples, n_inputs) to (n_samples, \\*sample_shape).
+        """
+        from .nn import mlp_decoder
+
+        return mlp_decoder(n_inputs, sample_shape, *self._arguments())
+
+    def inference_batch_size(self, sample_shape):
+        """Return how many samples one forward pass takes outside of training."""
+        return 1024
+
+    def _arguments(self):
+        self._validate_params()
+        hidden = _check_widths("hidden_layer_sizes", self.hidden_layer_sizes)
+        return hidden, self.activation, self.dropout
+
+
+class _Convolutional(_Architecture):
+    """Convolutions on 1, 2 or 3 space axes, described by one `Pyramid`."""
+
+    _parameter_constraints = {
+        "channels": _WIDTHS,
+        "kernel_size": [at_least(1, Integral)],
+        "downsample": [StrOptions({"stride", "max_pool", "avg_pool"})],
+        "dense": ["array-like", at_least(1, Integral), None],
+        "activation": [_ACTIVATION],
+        "dropout": _DROPOUT,
+        "spatial_dims": [at_least(1, Integral), None],
+    }
+
+    def encoder(self, sample_shape):
+        """Build the encoder.
+
+        Parameters
+        ----------
+        sample_shape : tuple of int
+
+        Returns
+        -------
+        encoder : torch.nn.Module
+            Maps (n_samples, \\*sample_shape) to (n_samples, n_hidden).
+        """
+        return self._pyramid(sample_shape).encoder()
+
+    def decoder(self, n_inputs, sample_shape):
+        """Build the decoder.
+
+        Parameters
+        ----------
+        n_inputs : int
+        sample_shape : tuple of int
+
+        Returns
+        -------
+        decoder : torch.nn.Module
+            Maps (n_samples, n_inputs) to (n_samples, \\*sample_shape).
+        """
+        return self._pyramid(sample_shape).decoder(n_inputs)
+
+    def inference_batch_size(self, sample_shape):
+        """Return how many samples one forward pass takes outside of training.
+
+        128 at most, and fewer if their input alone would take more than 16 MiB.
+        """
+        return max(1, min(128, 2**22 // math.prod(sample_shape)))
+
+    def _pyramid(self, sample_shape):
+        from .nn import Pyramid
+
+        self._validate_params()
+        parameters = {"n_blocks": 0, **self.get_params(deep=False)}
+        dense = parameters["dense"]
+        if dense is None or isinstance(dense, Integral):
+            dense = () if dense is None else (dense,)
+        parameters["dense"] = _check_widths("dense", dense)
+        parameters["channels"] = _check_widths("channels", self.channels)
+        return Pyramid(sample_shape, **parameters)
+
+
+class Conv(_Convolutional):
+    """Plain convolutions on samples with 1, 2 or 3 space axes.
+
+    Samples of shape (h, w) are grey images, (c, h, w) images with channels,
+    (c, d, h, w) volumes with channels and (n_features,) signals; `spatial_dims` says
+    it otherwise. Odd sizes are decoded to themselves.
+
+    Parameters
+    ----------
+    channels : array-like of int, default=(32, 64)
+        Filters of each level. Every level halves the grid; the decoder mirrors them.
+    kernel_size : int, default=3
+        Points of a filter along each axis; the borders are padded with zeros ("same").
+    downsample : {"stride", "max_pool", "avg_pool"}, default="stride"
+        How a level halves the grid: by the stride of its convolution, or by pooling
+        after it. The decoder doubles it by a transposed convolution, or by repeating
+        values before a convolution.
+    dense : int, array-like of int or None, default=256
+        Widths of fully connected layers between the last level and the code.
+    activation : {"elu", "gelu", "leaky_relu", "relu", "silu", "tanh"}, default="silu"
+        Function after each layer.
+    dropout : float, default=0.0
+        Share of the values set to zero after each layer in a training step.
+    spatial_dims : {1, 2, 3} or None, default=None
+        Number of space axes. None takes 1, 2, 2, 3 for samples of rank 1, 2, 3, 4.
+
+    Examples
+    --------
+    The network of Kingma's tutorials on images of 28 x 28:
+
+    >>> from skvae import VAE, Conv
+    >>> vae = VAE(architecture=Conv(channels=(32, 64), kernel_size=3, dense=16))
+
+    Five blocks on volumes of 1 x 32 x 256 x 256:
+
+    >>> Conv(channels=(16, 32, 64, 32, 16), kernel_size=2, downsample="max_pool")
+    Conv(channels=(16, 32, 64, 32, 16), downsample='max_pool', kernel_size=2)
+    """
+
+    def __init__(
+        self,
+        channels=(32, 64),
+        kernel_size=3,
+        downsample="stride",
+        dense=256,
+        activation="silu",
+        dropout=0.0,
+        spatial_dims=None,
+    ):
+        self.channels = channels
+        self.kernel_size = kernel_size
+        self.downsample = downsample
+        self.dense = dense
+        self.activation = activation
+        self.dropout = dropout
+        self.spatial_dims = spatial_dims
+
+
+class ResNet(_Convolutional):
+    """Convolutions with residual blocks at every level (He et al. 2016).
+
+    Shapes are read as in `Conv`. The blocks are pre-activated, with group instead of
+    batch normalization, so that no sample depends on its batch.
+
+    Parameters
+    ----------
+    channels : array-like of int, default=(32, 64)
+        Filters of each level. Every level halves the grid; the decoder mirrors them.
+    n_blocks : int, default=1
+        Residual blocks per level; more of them make the network deeper.
+    kernel_size : int, default=3
+        Points of a filter along each axis; the borders are padded with zeros ("same").
+    downsample : {"stride", "max_pool", "avg_pool"}, default="stride"
+        How a level halves the grid, as in `Conv`.
+    dense : int, array-like of int or None, default=256
+        Widths of fully connected layers between the last level and the code.
+    activation : {"elu", "gelu", "leaky_relu", "relu", "silu", "tanh"}, default="silu"
+        Function after each layer.
+    dropout : float, default=0.0
+        Share of the values set to zero after each layer in a training step.
+    spatial_dims : {1, 2, 3} or None, default=None
+        Number of space axes. None takes 1, 2, 2, 3 for samples of rank 1, 2, 3, 4.
+
+    References
+    ----------
+    K. He et al., "Identity mappings in deep residual networks", 2016,
+    https://arxiv.org/abs/1603.05027.
+
+    Examples
+    --------
+    >>> from skvae import VAE, ResNet
+    >>> vae = VAE(architecture=ResNet(channels=(16, 32), n_blocks=2))
+    """
+
+    _parameter_constraints = {
+        **_Convolutional._parameter_constraints,
+        "n_blocks": [at_least(1, Integral)],
+    }
+
+    def __init__(
+        self,
+        channels=(32, 64),
+        n_blocks=1,
+        kernel_size=3,
+        downsample="stride",
+        dense=256,
+        activation="silu",
+        dropout=0.0,
+        spatial_dims=None,
+    ):
+        self.channels = channels
+        self.n_blocks = n_blocks
+        self.kernel_size = kernel_size
+        self.downsample = downsample
+        self.dense = dense
+        self.activation = activation
+        self.dropout = dropout
+        self.spatial_dims = spatial_dims
+
+
+class _Pair:
+    """The user's own two modules, copied so that theirs stay as they are."""
+
+    def __init__(self, encoder, decoder):
+        self._encoder = encoder
+        self._decoder = decoder
+
+    def encoder(self, sample_shape):
+        return copy.deepcopy(self._encoder)
+
+    def decoder(self, n_inputs, sample_shape):
+        return copy.deepcopy(self._decoder)
+
+
+ARCHITECTURES = {"mlp": MLP, "conv": Conv, "resnet": ResNet}
+
+
+def resolve(architecture):
+    """Return the object that builds the networks for what the user passed."""
+    if isinstance(architecture, str):
+        return ARCHITECTURES[architecture]()
+    if isinstance(architecture, tuple):
+        if len(architecture) != 2:
+            raise ValueError(
+                "`architecture` as a tuple must be a pair (encoder, decoder) of "
+                f"torch.nn.Module, got {len(architecture)} entries."
+            )
+        return _Pair(*architecture)
+    return architecture
+
+
+def _check_widths(name, widths):
+    widths = tuple(widths)
+    if not all(isinstance(width, Integral) and width >= 1 for width in widths):
+        raise ValueError(f"`{name}` must hold ints >= 1, got {widths}.")
+    return widths

@@ -1,0 +1,203 @@
+import inspect
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Adam moves a parameter by about the learning rate per step; ten times that lets a
+# scale settle within a few epochs of a small data set.
+_SCALE_SPEED = 10.0
+# In units of the spread of the data. A perfect fit would run to a scale of zero.
+_MIN_SCALE = 1e-3
+
+
+class Likelihood(nn.Module):
+    """How the data are distributed around what the decoder says.
+
+    A subclass implements `nll`, and `mean` where the decoder's output is not the mean.
+    It stores the arguments of its constructor under their own names, as scikit-learn's
+    estimators do, and makes trained parameters in `build`.
+
+    Attributes
+    ----------
+    support : tuple of (float, float)
+        Smallest and largest value that the data may have.
+    standardize : bool
+        Whether the networks work on ``(X - shift) / spread``: the mean of each feature
+        and one spread for all, taken from the training data. `nll` then receives
+        standardized data, and answers for the data as they came.
+    """
+
+    support: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
+    standardize: ClassVar[bool] = False
+
+    def build(self, sample_shape: Sequence[int], spread: float) -> None:
+        """Make trained parameters, now that the shape and spread of X are known."""
+
+    def nll(self, X: Tensor, raw: Tensor) -> Tensor:
+        """Return the negative log-likelihood of each sample in nats.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_samples, *sample_shape)
+        raw : Tensor of shape (n_samples, *sample_shape)
+            Output of the decoder.
+
+        Returns
+        -------
+        nll : Tensor of shape (n_samples,)
+            Summed over the features.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define nll(X, raw).")
+
+    def mean(self, raw: Tensor) -> Tensor:
+        """Return the mean of the data, given the output of the decoder."""
+        return raw
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the arguments of the constructor, as a grid search asks for them."""
+        names = list(inspect.signature(type(self)).parameters)
+        return {name: getattr(self, name) for name in names}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set arguments of the constructor, as a grid search does."""
+        valid = self.get_params()
+        for name, value in params.items():
+            if name not in valid:
+                raise ValueError(
+                    f"Invalid parameter {name!r} for {self!r}. "
+                    f"Valid parameters are: {sorted(valid)}."
+                )
+            setattr(self, name, value)
+        return self
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{k}={v!r}" for k, v in self.get_params().items())
+
+
+class _LocationScale(Likelihood):
+    """Densities of ``|X - raw| / scale`` whose scale is learnt or fixed."""
+
+    standardize = True
+    _power: ClassVar[int]
+    _log_normalizer: ClassVar[float]
+
+    def __init__(self, scale: float | Literal["shared", "feature"] = "shared") -> None:
+        super().__init__()
+        self.scale = scale
+
+    def build(self, sample_shape: Sequence[int], spread: float) -> None:
+        self._n_features = math.prod(sample_shape)
+        self._log_spread = math.log(spread)
+        if self.scale == "shared":
+            self.slow_log_scale = nn.Parameter(torch.zeros(()))
+        elif self.scale == "feature":
+            self.slow_log_scale = nn.Parameter(torch.zeros(tuple(sample_shape)))
+        elif isinstance(self.scale, str) or not self.scale > 0:
+            raise ValueError(
+                f"`scale` of {type(self).__name__} must be 'shared', 'feature' or a "
+                f"number > 0, got {self.scale!r}."
+            )
+
+    @property
+    def _log_scale(self) -> Tensor:
+        """Logarithm of the scale of standardized data."""
+        if not isinstance(self.scale, str):
+            return torch.tensor(math.log(self.scale) - self._log_spread)
+        return (_SCALE_SPEED * self.slow_log_scale).clamp(min=math.log(_MIN_SCALE))
+
+    def nll(self, X: Tensor, raw: Tensor) -> Tensor:
+        log_scale = self._log_scale
+        distance = (X - raw).abs() if self._power == 1 else (X - raw).square()
+        weight = torch.exp(-self._power * log_scale) / self._power
+        if weight.dim():
+            energy = (distance * weight).flatten(1).sum(1)
+        else:
+            energy = distance.flatten(1).sum(1) * weight
+        constant = log_scale.mean() + self._log_spread + self._log_normalizer
+        return energy + self._n_features * constant
+
+
+class Gaussian(_LocationScale):
+    r"""Gaussian likelihood, by default of one learnt scale for all features.
+
+    .. math:: -\log p(x|z) = \sum_j \frac{(x_j - \hat x_j)^2}{2 \sigma_j^2}
+              + \log \sigma_j + \tfrac12 \log 2\pi
+
+    A learnt scale weighs the reconstruction against the Kullback-Leibler term by itself
+    (sigma-VAE; Rybkin, Daniilidis and Levine 2021, https://arxiv.org/abs/2006.13202).
+
+    Parameters
+    ----------
+    scale : {"shared", "feature"} or float, default="shared"
+        Standard deviation in units of the data: learnt, one for all features; learnt,
+        one per feature; or fixed. A larger one lets reconstructions be coarser. A
+        learnt scale stays above 0.001 of the spread of the data.
+    """
+
+    _power = 2
+    _log_normalizer = 0.5 * math.log(2 * math.pi)
+
+
+class Laplace(_LocationScale):
+    r"""Laplace likelihood: absolute instead of squared errors, for data with outliers.
+
+    .. math:: -\log p(x|z) = \sum_j \frac{|x_j - \hat x_j|}{b_j} + \log 2 b_j
+
+    Parameters
+    ----------
+    scale : {"shared", "feature"} or float, default="shared"
+        The parameter :math:`b` in units of the data: learnt, one for all features;
+        learnt, one per feature; or fixed. A learnt scale stays above 0.001 of the
+        spread of the data.
+    """
+
+    _power = 1
+    _log_normalizer = math.log(2)
+
+
+class Bernoulli(Likelihood):
+    r"""Bernoulli likelihood for values in [0, 1]; the decoder's output is the logit.
+
+    .. math:: -\log p(x|z) = -\sum_j x_j \log p_j + (1 - x_j) \log(1 - p_j)
+
+    This is the summed binary cross-entropy of the first VAEs (Kingma and Welling 2014,
+    https://arxiv.org/abs/1312.6114). `mean` gives probabilities.
+    """
+
+    support = (0.0, 1.0)
+
+    def nll(self, X: Tensor, raw: Tensor) -> Tensor:
+        losses = F.binary_cross_entropy_with_logits(raw, X, reduction="none")
+        return losses.flatten(1).sum(1)
+
+    def mean(self, raw: Tensor) -> Tensor:
+        return torch.sigmoid(raw)
+
+
+class SquaredError(Likelihood):
+    """Plain squared error, summed over the features: no density, no nats.
+
+    For an `AE` that minimizes the mean squared error as such. In a `VAE` its weight
+    against the Kullback-Leibler term changes with the scale of the data, which can
+    collapse the posterior; prefer `Gaussian` there.
+    """
+
+    standardize = True
+
+    def build(self, sample_shape: Sequence[int], spread: float) -> None:
+        self._weight = spread**2
+
+    def nll(self, X: Tensor, raw: Tensor) -> Tensor:
+        return (X - raw).square().flatten(1).sum(1) * self._weight
+
+
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    "bernoulli": Bernoulli,
+    "gaussian": Gaussian,
+    "laplace": Laplace,
+    "squared_error": SquaredError,
+}

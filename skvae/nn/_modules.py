@@ -1,0 +1,239 @@
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ._likelihoods import Likelihood
+
+
+class AEModule(nn.Module):
+    """Autoencoder: encoder, head of the code, decoder, likelihood.
+
+    Every model answers `phases` and `losses`; the engine asks for nothing else. A
+    module keeps no state but its parameters and buffers.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        (n_samples, *sample_shape) to (n_samples, ...); its output is flattened.
+    decoder : nn.Module
+        (n_samples, n_components) to (n_samples, *sample_shape).
+    likelihood : Likelihood
+    n_hidden : int
+        Number of values per sample that the encoder gives.
+    n_components : int
+    shift : Tensor of shape sample_shape
+    spread : float
+        The networks work on ``(X - shift) / spread`` if the likelihood standardizes.
+    """
+
+    code_names: ClassVar[tuple[str, ...]] = ("mu",)
+    shift: Tensor
+    spread: Tensor
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        likelihood: Likelihood,
+        *,
+        n_hidden: int,
+        n_components: int,
+        shift: Tensor,
+        spread: float,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.mu = nn.Linear(n_hidden, n_components)
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.n_components = n_components
+        likelihood.build(shift.shape, spread)
+        self.register_buffer("shift", shift)
+        self.register_buffer("spread", torch.tensor(spread))
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Reconstruct X from `mu`."""
+        return self.decode(self.encode(X)["mu"])
+
+    def encode(self, X: Tensor) -> dict[str, Tensor]:
+        """Return the parameters of the code, each (n_samples, n_components)."""
+        return self._codes(self._standardized(X))
+
+    def decode(self, Z: Tensor) -> Tensor:
+        """Return the mean of the data for codes Z (n_samples, n_components)."""
+        mean = self.likelihood.mean(self.decoder(Z))
+        if self.likelihood.standardize:
+            return torch.addcmul(self.shift, mean, self.spread)
+        return mean
+
+    def draw(self, codes: Mapping[str, Tensor], noise: Tensor) -> Tensor:
+        """Turn standard normal noise into codes `z`; an AE's code is `mu` itself."""
+        return codes["mu"]
+
+    def phases(self) -> dict[str, list[nn.Module]]:
+        """Map each phase of a training step to the submodules that it trains."""
+        return {"reconstruction": [self]}
+
+    def losses(
+        self,
+        phase: str,
+        X: Tensor,
+        y: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        epoch: float = math.inf,
+    ) -> dict[str, Tensor]:
+        """Return the terms of the loss, means over the samples; "loss" is minimized.
+
+        Parameters
+        ----------
+        phase : str
+            A key of `phases`.
+        X : Tensor of shape (n_samples, *sample_shape)
+        y : Tensor of shape (n_samples,) or None
+        generator : torch.Generator or None
+            Source of all noise.
+        epoch : float
+            Number of the epoch from 1, for terms that are warmed up.
+        """
+        loss = -self.log_likelihood(X).mean()
+        return {"loss": loss, "reconstruction_loss": loss}
+
+    def log_likelihood(self, X: Tensor) -> Tensor:
+        """Return log p(x | mu(x)) per sample in nats, of shape (n_samples,)."""
+        X = self._standardized(X)
+        codes = self._codes(X)
+        return -self.likelihood.nll(X, self.decoder(codes["mu"]))
+
+    def _codes(self, X: Tensor) -> dict[str, Tensor]:
+        """Encode standardized data."""
+        return {"mu": self.mu(self.encoder(X).flatten(1))}
+
+    def _standardized(self, X: Tensor) -> Tensor:
+        return (X - self.shift) / self.spread if self.likelihood.standardize else X
+
+
+class VAEModule(AEModule):
+    """Variational autoencoder with a diagonal Gaussian posterior and prior N(0, I).
+
+    Parameters
+    ----------
+    beta : float
+    beta_warmup : int
+    free_bits : float
+        See `skvae.VAE`.
+    """
+
+    code_names = ("mu", "logvar")
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        likelihood: Likelihood,
+        *,
+        n_hidden: int,
+        n_components: int,
+        shift: Tensor,
+        spread: float,
+        beta: float,
+        beta_warmup: int,
+        free_bits: float,
+    ) -> None:
+        super().__init__(
+            encoder,
+            decoder,
+            likelihood,
+            n_hidden=n_hidden,
+            n_components=n_components,
+            shift=shift,
+            spread=spread,
+        )
+        self.logvar = nn.Linear(n_hidden, n_components)
+        self.beta = beta
+        self.beta_warmup = beta_warmup
+        self.free_bits = free_bits
+
+    def draw(self, codes: Mapping[str, Tensor], noise: Tensor) -> Tensor:
+        return codes["mu"] + torch.exp(0.5 * codes["logvar"]) * noise
+
+    def losses(
+        self,
+        phase: str,
+        X: Tensor,
+        y: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        epoch: float = math.inf,
+    ) -> dict[str, Tensor]:
+        X = self._standardized(X)
+        codes = self._codes(X)
+        mu = codes["mu"]
+        noise = torch.randn(
+            mu.shape, generator=generator, device=mu.device, dtype=mu.dtype
+        )
+        raw = self.decoder(self.draw(codes, noise))
+        reconstruction = self.likelihood.nll(X, raw).mean()
+        per_component = kl_divergence(codes).mean(0)
+        kl = per_component.sum()
+        penalty = (
+            per_component.clamp(min=self.free_bits).sum() if self.free_bits else kl
+        )
+        loss = reconstruction + self._beta_at(epoch) * penalty
+        return {
+            "loss": loss,
+            "reconstruction_loss": reconstruction,
+            "kl_divergence": kl,
+        }
+
+    def elbo(self, X: Tensor, noise: Tensor) -> Tensor:
+        """Return the evidence lower bound per sample in nats, of shape (n_samples,).
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_samples, *sample_shape)
+        noise : Tensor of shape (n_samples, n_components)
+            Standard normal.
+        """
+        X = self._standardized(X)
+        codes = self._codes(X)
+        nll = self.likelihood.nll(X, self.decoder(self.draw(codes, noise)))
+        return -nll - kl_divergence(codes).sum(1)
+
+    def importance_weighted_bound(self, X: Tensor, noise: Tensor) -> Tensor:
+        """Return the bound of Burda et al. (2016) per sample in nats.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_samples, *sample_shape)
+        noise : Tensor of shape (n_samples, n_draws, n_components)
+            Standard normal.
+        """
+        X = self._standardized(X)
+        codes = self._codes(X)
+        total = torch.full(X.shape[:1], -math.inf, device=X.device)
+        for draw in noise.unbind(1):
+            z = self.draw(codes, draw)
+            # log p(z) - log q(z|x): the constants of the two Gaussians cancel.
+            log_ratio = 0.5 * (draw.square() + codes["logvar"] - z.square()).sum(1)
+            log_weight = log_ratio - self.likelihood.nll(X, self.decoder(z))
+            total = torch.logaddexp(total, log_weight)
+        return total - math.log(noise.shape[1])
+
+    def _codes(self, X: Tensor) -> dict[str, Tensor]:
+        hidden = self.encoder(X).flatten(1)
+        return {"mu": self.mu(hidden), "logvar": self.logvar(hidden)}
+
+    def _beta_at(self, epoch: float) -> float:
+        if epoch >= self.beta_warmup:
+            return self.beta
+        return self.beta * epoch / self.beta_warmup
+
+
+def kl_divergence(codes: Mapping[str, Tensor]) -> Tensor:
+    """KL(N(mu, exp(logvar)) || N(0, 1)) in nats, of shape (n_samples, n_components)."""
+    mu, logvar = codes["mu"], codes["logvar"]
+    return 0.5 * (mu.square() + logvar.exp() - 1 - logvar)
