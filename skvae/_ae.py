@@ -26,8 +26,8 @@ class AE(BaseAutoencoder):
         ``decoder(n_inputs, sample_shape)``; or a pair (encoder, decoder) of
         ``torch.nn.Module``, which are copied and trained from the weights they hold.
     image_shape : tuple of int, default=None
-        Shape of one sample, such as (c, h, w) or (c, d, h, w), for a flat `X` whose axes
-        the networks need. None takes the shape of `X`.
+        Shape of one sample, such as (c, h, w) or (c, d, h, w), for a flat `X` whose
+        axes the networks need. None takes the shape of `X`.
     likelihood : {"gaussian", "bernoulli", "laplace", "squared_error"} or object, \
             default="gaussian"
         How data are distributed around their reconstruction: a name, or an object such

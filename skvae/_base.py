@@ -158,7 +158,8 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         """
         context = self._begin_callbacks(X)
         with _unchanged_on_error(self):
-            self._fit(X, X_val, groups, self.max_iter, self.warm_start, context)
+            rows = self._fit(X, X_val, groups, self.max_iter, self.warm_start, context)
+            self._diagnose(rows)
         if context is not None:
             context.call_on_fit_task_end(estimator=self, X=X)
         return self
@@ -352,6 +353,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         net = self._remember(train, (rows, X_val, groups, max_iter, old))
         vars(self).update(self._fitted_attributes(net))
         self._after_training(rows)
+        return rows
 
     def _train(self, rows, X_val, groups, max_iter, old, context):
         """Build a net, fresh or in an earlier state, and train it."""
@@ -493,7 +495,10 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
     _objective = ()
 
     def _after_training(self, rows):
-        """Learn more from the trained model, or warn about it."""
+        """Learn more from the trained networks."""
+
+    def _diagnose(self, rows):
+        """Warn if a whole fit went wrong."""
 
     def _draw_codes(self, n_samples, rng):
         """Draw codes of shape (n_samples, n_components) from the prior."""

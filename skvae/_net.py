@@ -19,10 +19,8 @@ from skorch.history import History
 from tqdm.auto import tqdm
 
 from ._random import child_seed, row_noise
-from .nn import bind_generator, capture, layer_shapes, without_hooks_of_others
+from .nn import bind_generator, layer_function, layer_shapes
 
-# Matrix products of fewer rows run on other kernels, whose results differ by 1e-6.
-_MIN_ROWS = 16
 _VALIDATION = 2**32 - 1  # no epoch has this number
 
 
@@ -49,6 +47,7 @@ class Net(NeuralNet):
         shape = tuple(module.shift.shape)
         size = getattr(architecture, "inference_batch_size", lambda shape: 128)
         self.inference_batch_size = size(shape)
+        self.row_multiple = getattr(architecture, "row_multiple", 1)
         self.layer_names = _layer_names(module, shape)
         super().__init__(
             module, criterion=torch.nn.Identity, train_split=None, verbose=0, **kwargs
@@ -223,13 +222,14 @@ class Net(NeuralNet):
         if "z" in names:
             wanted |= set(module.code_names)
             noise = [row_noise(rows, self.seed, module.n_components)]
+
         if wanted <= set(module.code_names):
-            encode = module.encode
+            run = partial(module.encode, names=wanted)
         else:
-            encode = partial(capture, without_hooks_of_others(module), names=wanted)
+            run = layer_function(module, wanted)
 
         def layers(X, *noise):
-            outputs = encode(X)
+            outputs = run(X)
             if noise:
                 outputs["z"] = module.draw(outputs, *noise)
             return {name: outputs[name] for name in names}
@@ -269,8 +269,8 @@ class Net(NeuralNet):
         return outputs
 
     def _batch(self, array):
-        missing = min(_MIN_ROWS, self.inference_batch_size) - len(array)
-        if missing > 0:
+        missing = -len(array) % self.row_multiple
+        if missing:
             array = np.pad(array, [(0, missing), *[(0, 0)] * (array.ndim - 1)])
         return as_tensor(array).to(self.device)
 

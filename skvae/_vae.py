@@ -39,8 +39,8 @@ class VAE(BaseAutoencoder):
         ``decoder(n_inputs, sample_shape)``; or a pair (encoder, decoder) of
         ``torch.nn.Module``, which are copied and trained from the weights they hold.
     image_shape : tuple of int, default=None
-        Shape of one sample, such as (c, h, w) or (c, d, h, w), for a flat `X` whose axes
-        the networks need. None takes the shape of `X`.
+        Shape of one sample, such as (c, h, w) or (c, d, h, w), for a flat `X` whose
+        axes the networks need. None takes the shape of `X`.
     likelihood : {"gaussian", "bernoulli", "laplace", "squared_error"} or object, \
             default="gaussian"
         How data are distributed around what the decoder says: a name, or an object such
@@ -238,7 +238,7 @@ class VAE(BaseAutoencoder):
     def _draw_codes(self, n_samples, rng):
         return rng.standard_normal((n_samples, *self.layer_names_["mu"]))
 
-    def _after_training(self, rows):
+    def _diagnose(self, rows):
         if self._is_collapsed(rows):
             warnings.warn(
                 f"Posterior collapse: each component carries less than {_COLLAPSED} "

@@ -22,6 +22,8 @@ class _Architecture(BaseEstimator):
 
     # Nothing that is built here draws from PyTorch's global random state in training.
     draws_privately = True
+    # Batches are padded to a multiple of so many rows outside of training.
+    row_multiple = 1
 
 
 class MLP(_Architecture):
@@ -44,6 +46,11 @@ class MLP(_Architecture):
     >>> AE(n_components=2, architecture=MLP(hidden_layer_sizes=(64,)))
     AE(architecture=MLP(hidden_layer_sizes=(64,)), n_components=2)
     """
+
+    # Matrix products of few rows run on kernels of their own, and activations end in a
+    # scalar loop where a thread's share is no multiple of the vector length. With this
+    # many rows neither happens, and results repeat bit by bit in any batch.
+    row_multiple = 128
 
     _parameter_constraints = {
         "hidden_layer_sizes": _WIDTHS,

@@ -5,7 +5,7 @@ Importing this module imports torch.
 
 from ._conv import Pyramid
 from ._dropout import Dropout, bind_generator
-from ._layers import capture, layer_shapes, without_hooks_of_others
+from ._layers import layer_function, layer_shapes
 from ._likelihoods import (
     LIKELIHOODS,
     Bernoulli,
@@ -32,10 +32,9 @@ __all__ = [
     "SquaredError",
     "VAEModule",
     "bind_generator",
-    "capture",
     "kl_divergence",
+    "layer_function",
     "layer_shapes",
     "mlp_decoder",
     "mlp_encoder",
-    "without_hooks_of_others",
 ]

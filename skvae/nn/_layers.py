@@ -1,6 +1,6 @@
 import copy
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -11,30 +11,29 @@ class _Complete(Exception):  # noqa: N818, no error but a way out
     """All layers asked for are there: the rest of the forward pass can be skipped."""
 
 
-def _first_tensor(output: Any) -> Tensor | None:
-    """Recurrent modules return tuples, whose first tensor holds the features."""
-    if isinstance(output, tuple | list) and output:
-        output = output[0]
-    return output if isinstance(output, Tensor) else None
+def _observed(
+    module: nn.Module, names: Collection[str], observe: Callable[[str, Tensor], None]
+) -> nn.Module:
+    """Copy a module but none of its tensors, and watch what its submodules return.
 
+    Hooks on the copy are seen by nobody else, so that threads can share `module`.
+    Submodules that return tuples, as recurrent ones do, stand for the first entry.
+    """
+    tensors = [*module.parameters(), *module.buffers()]
+    observed = copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
 
-@contextmanager
-def _hooked(module: nn.Module, hook: Any) -> Iterator[None]:
-    """Call ``hook(name, output)`` after the forward pass of each submodule."""
+    def hook_on(name: str) -> Callable[..., None]:
+        def forward_hook(module: nn.Module, args: Any, output: Any) -> None:
+            if isinstance(output, tuple | list) and output:
+                output = output[0]
+            if isinstance(output, Tensor):
+                observe(name, output)
 
-    def named_hook(name: str) -> Any:
-        return lambda _module, _args, output: hook(name, output)
+        return forward_hook
 
-    handles = [
-        child.register_forward_hook(named_hook(name))
-        for name, child in module.named_modules()
-        if name
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    for name in names:
+        observed.get_submodule(name).register_forward_hook(hook_on(name))
+    return observed
 
 
 def layer_shapes(module: nn.Module, X: Tensor) -> dict[str, tuple[int, ...]]:
@@ -48,41 +47,38 @@ def layer_shapes(module: nn.Module, X: Tensor) -> dict[str, tuple[int, ...]]:
     """
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def note(name: str, output: Any) -> None:
-        output = _first_tensor(output)
-        if output is not None and output.dim() and len(output) == len(X):
+    def note(name: str, output: Tensor) -> None:
+        if output.dim() and len(output) == len(X):
             shapes.setdefault(name, tuple(output.shape[1:]))
 
-    with torch.no_grad(), _hooked(module, note):
-        module(X)
+    names = [name for name, _ in module.named_modules() if name]
+    with torch.no_grad():
+        _observed(module, names, note)(X)
     return shapes
 
 
-def without_hooks_of_others(module: nn.Module) -> nn.Module:
-    """Copy the structure of a module but none of its tensors.
+def layer_function(
+    module: nn.Module, names: Collection[str]
+) -> Callable[[Tensor], dict[str, Tensor]]:
+    """Return a function that gives the outputs of the named submodules.
 
-    Hooks set on the copy are seen by nobody else, so that threads can share `module`.
+    Its forward pass stops after the deepest of them. A submodule that is called more
+    than once answers with its first output.
     """
-    tensors = [*module.parameters(), *module.buffers()]
-    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+    outputs: dict[str, Tensor] = {}
 
-
-def capture(module: nn.Module, X: Tensor, names: Collection[str]) -> dict[str, Tensor]:
-    """Return the outputs of the named submodules; stop after the deepest of them.
-
-    A submodule that is called more than once answers with its first output.
-    """
-    captured: dict[str, Tensor] = {}
-
-    def note(name: str, output: Any) -> None:
-        if name in names and name not in captured:
-            tensor = _first_tensor(output)
-            if tensor is not None:
-                captured[name] = tensor
-        if len(captured) == len(names):
+    def note(name: str, output: Tensor) -> None:
+        if name not in outputs:
+            outputs[name] = output.clone()  # the next layer may work in place
+        if len(outputs) == len(names):
             raise _Complete
 
-    with _hooked(module, note):
+    observed = _observed(module, names, note)
+
+    def run(X: Tensor) -> dict[str, Tensor]:
+        outputs.clear()
         with suppress(_Complete):
-            module(X)
-    return captured
+            observed(X)
+        return dict(outputs)
+
+    return run

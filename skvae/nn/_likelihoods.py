@@ -34,6 +34,9 @@ class Likelihood(nn.Module):
     support: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     standardize: ClassVar[bool] = False
 
+    def __init__(self) -> None:
+        super().__init__()  # nn.Module's own signature would hide that there are none
+
     def build(self, sample_shape: Sequence[int], spread: float) -> None:
         """Make trained parameters, now that the shape and spread of X are known."""
 

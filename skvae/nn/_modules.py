@@ -1,5 +1,5 @@
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import ClassVar
 
 import torch
@@ -58,9 +58,18 @@ class AEModule(nn.Module):
         """Reconstruct X from `mu`."""
         return self.decode(self.encode(X)["mu"])
 
-    def encode(self, X: Tensor) -> dict[str, Tensor]:
-        """Return the parameters of the code, each (n_samples, n_components)."""
-        return self._codes(self._standardized(X))
+    def encode(
+        self, X: Tensor, names: Collection[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Return the parameters of the code, each (n_samples, n_components).
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_samples, *sample_shape)
+        names : collection of str or None
+            Those of `code_names` that are wanted; None takes all.
+        """
+        return self._codes(self._standardized(X), names)
 
     def decode(self, Z: Tensor) -> Tensor:
         """Return the mean of the data for codes Z (n_samples, n_components)."""
@@ -108,9 +117,13 @@ class AEModule(nn.Module):
         codes = self._codes(X)
         return -self.likelihood.nll(X, self.decoder(codes["mu"]))
 
-    def _codes(self, X: Tensor) -> dict[str, Tensor]:
+    def _codes(
+        self, X: Tensor, names: Collection[str] | None = None
+    ) -> dict[str, Tensor]:
         """Encode standardized data."""
-        return {"mu": self.mu(self.encoder(X).flatten(1))}
+        hidden = self.encoder(X).flatten(1)
+        names = self.code_names if names is None else names
+        return {name: self.get_submodule(name)(hidden) for name in names}
 
     def _standardized(self, X: Tensor) -> Tensor:
         return (X - self.shift) / self.spread if self.likelihood.standardize else X
@@ -222,10 +235,6 @@ class VAEModule(AEModule):
             log_weight = log_ratio - self.likelihood.nll(X, self.decoder(z))
             total = torch.logaddexp(total, log_weight)
         return total - math.log(noise.shape[1])
-
-    def _codes(self, X: Tensor) -> dict[str, Tensor]:
-        hidden = self.encoder(X).flatten(1)
-        return {"mu": self.mu(hidden), "logvar": self.logvar(hidden)}
 
     def _beta_at(self, epoch: float) -> float:
         if epoch >= self.beta_warmup:

@@ -1,0 +1,193 @@
+"""Properties that hold for every model, layer, architecture and likelihood."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from cases import SMALL, estimators, image_estimators, parametrize
+from joblib import Parallel, delayed
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.utils import estimator_checks
+
+from skvae import AE, MLP, VAE
+
+# Three epochs are too few for some likelihoods to fill the code.
+pytestmark = pytest.mark.filterwarnings("ignore::skvae.PosteriorCollapseWarning")
+
+# Checks that `check_estimator` does not call for third-party estimators.
+MORE_CHECKS = [
+    estimator_checks.check_param_validation,
+    estimator_checks.check_set_output_transform,
+    estimator_checks.check_set_output_transform_pandas,
+    estimator_checks.check_set_output_transform_polars,
+    estimator_checks.check_global_output_transform_pandas,
+    estimator_checks.check_global_set_output_transform_polars,
+    estimator_checks.check_transformer_get_feature_names_out,
+    estimator_checks.check_transformer_get_feature_names_out_pandas,
+    estimator_checks.check_get_feature_names_out_error,
+    estimator_checks.check_dataframe_column_names_consistency,
+]
+over_estimators = pytest.mark.parametrize("estimator", **parametrize(estimators()))
+over_images = pytest.mark.parametrize("estimator", **parametrize(image_estimators()))
+
+
+def is_matrix_model(estimator):
+    """Whether all of its work is matrix products, which repeat bit by bit."""
+    return isinstance(estimator.architecture, (str, MLP))
+
+
+def assert_same(actual, expected, estimator):
+    """Compare bit by bit; convolution kernels are chosen by batch size."""
+    if is_matrix_model(estimator):
+        assert_array_equal(actual, expected)
+    else:
+        scale = max(1.0, float(np.abs(expected).max()))
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-6 * scale)
+
+
+def outputs_of(estimator, X):
+    outputs = {
+        "transform": estimator.transform(X),
+        "reconstruct": estimator.reconstruct(X).reshape(len(X), -1),
+        "score_samples": estimator.score_samples(X),
+    }
+    return outputs | estimator.extract(X, ["mu", "z"])
+
+
+@over_estimators
+def test_check_estimator(estimator):
+    results = estimator_checks.check_estimator(estimator, on_skip=None)
+    assert len(results) > 40
+    assert {
+        r["check_name"]: r["status"] for r in results if r["status"] != "passed"
+    } == {}
+
+
+@over_estimators
+@pytest.mark.parametrize("check", MORE_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.filterwarnings(
+    "ignore:X does not have valid feature names"
+)  # by the check
+def test_more_checks(estimator, check):
+    check(type(estimator).__name__, clone(estimator))
+
+
+@over_images
+def test_images_keep_their_shape(estimator, digits):
+    X, _ = digits
+    estimator = clone(estimator).fit(X)
+    assert estimator.sample_shape_ == (8, 8)
+    assert estimator.reconstruct(X).shape == X.shape
+    assert estimator.sample(3).shape == (3, 8, 8)
+    assert estimator.transform(X).dtype == np.float32
+    names = estimator.get_feature_names_out()
+    assert estimator.transform(X[:5]).shape == (5, len(names))
+    codes = estimator.set_params(layer="mu").transform(X)
+    assert estimator.inverse_transform(codes).shape == X.shape
+    assert_same(estimator.inverse_transform(codes), estimator.reconstruct(X), estimator)
+
+
+@over_images
+def test_flat_and_shaped_images_give_the_same(estimator, digits):
+    X, _ = digits
+    shaped = clone(estimator).fit(X)
+    flat = clone(estimator).set_params(image_shape=(8, 8)).fit(X.reshape(300, 64))
+    assert_array_equal(flat.loss_curve_, shaped.loss_curve_)
+    for name, expected in outputs_of(shaped, X).items():
+        assert_array_equal(outputs_of(flat, X.reshape(300, 64))[name], expected)
+    assert flat.sample(2).shape == (2, 64)
+
+
+@over_images
+def test_outputs_depend_on_the_row_only(estimator, digits):
+    X, _ = digits
+    estimator = clone(estimator).fit(X)
+    expected = outputs_of(estimator, X)
+    order = np.random.default_rng(0).permutation(len(X))
+    for name, values in outputs_of(estimator, X[order]).items():
+        assert_same(values, expected[name][order], estimator)
+    for rows in (slice(0, 1), slice(5, 22), slice(3, 203)):
+        for name, values in outputs_of(estimator, X[rows]).items():
+            assert_same(values, expected[name][rows], estimator)
+
+
+@over_images
+def test_pickle_keeps_every_bit(estimator, digits):
+    X, _ = digits
+    estimator = clone(estimator).fit(X)
+    copy = pickle.loads(pickle.dumps(estimator))
+    for name, expected in outputs_of(estimator, X).items():
+        assert_array_equal(outputs_of(copy, X)[name], expected)
+    assert_array_equal(copy.sample(4), estimator.sample(4))
+    assert copy.history_ == estimator.history_
+
+
+@over_images
+def test_outputs_repeat_with_any_number_of_threads(estimator, digits):
+    X, _ = digits
+    estimator = clone(estimator).fit(X)
+    results = []
+    before = torch.get_num_threads()
+    try:
+        for n_threads in (1, 2):
+            torch.set_num_threads(n_threads)
+            results.append(outputs_of(estimator, X))
+    finally:
+        torch.set_num_threads(before)
+    for name, expected in results[0].items():
+        assert_same(results[1][name], expected, estimator)
+
+
+@pytest.mark.parametrize("model", [AE, VAE])
+def test_outputs_repeat_in_any_number_of_processes(model, digits):
+    X, _ = digits
+    estimator = model(**SMALL).fit(X)
+    results = [
+        Parallel(n_jobs=n_jobs)(
+            delayed(estimator.transform)(X[start : start + 100])
+            for start in (0, 100, 200)
+        )
+        for n_jobs in (1, 2)
+    ]
+    for values in results:
+        assert_array_equal(np.vstack(values), estimator.transform(X))
+
+
+@over_images
+def test_global_random_states_stay_untouched(estimator, digits):
+    X, _ = digits
+
+    def states():
+        return np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+
+    before = states()
+    fitted = clone(estimator).set_params(random_state=None, max_iter=1).fit(X)
+    outputs_of(fitted, X)
+    fitted.sample(2)
+    assert states() == before
+
+
+@over_images
+def test_resumed_training_equals_one_training(estimator, digits):
+    X, _ = digits
+    estimator = clone(estimator).set_params(early_stopping=False)
+    whole = clone(estimator).set_params(max_iter=5).fit(X)
+    resumed = clone(estimator).set_params(max_iter=3).fit(X)
+    resumed = pickle.loads(pickle.dumps(resumed)).partial_fit(X)
+    resumed = pickle.loads(pickle.dumps(resumed)).partial_fit(X)
+    assert resumed.n_iter_ == 5
+    assert_array_equal(resumed.loss_curve_, whole.loss_curve_)
+    for name, expected in outputs_of(whole, X).items():
+        assert_array_equal(outputs_of(resumed, X)[name], expected)
+
+
+@pytest.mark.parametrize("model", [AE, VAE])
+def test_float32_rows_of_any_layout_give_the_same(model, digits):
+    X = digits[0].reshape(300, 64)
+    read_only = X.copy()
+    read_only.flags.writeable = False
+    expected = model(**SMALL).fit_transform(X)
+    for other in (np.asfortranarray(X), X.astype(np.float64), read_only, X.tolist()):
+        assert_array_equal(model(**SMALL).fit_transform(other), expected)
