@@ -481,7 +481,11 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
             return train()
         ignored = ("layer", "memory", "verbose")
         parameters = self.get_params(deep=False)
-        parameters = {k: v for k, v in parameters.items() if k not in ignored}
+        parameters = {
+            name: _fingerprint(value)
+            for name, value in parameters.items()
+            if name not in ignored
+        }
         key = joblib.hash((type(self).__qualname__, parameters, inputs))
         lock = Path(memory.location, "joblib", f"skvae-{key}.lock")
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -523,6 +527,16 @@ def _unchanged_on_error(estimator):
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+def _fingerprint(value):
+    """Replace torch modules, whose copies pickle differently, by their content."""
+    if isinstance(value, tuple):
+        return tuple(map(_fingerprint, value))
+    if hasattr(value, "state_dict"):
+        weights = value.state_dict().items()
+        return repr(value), {name: tensor.cpu().numpy() for name, tensor in weights}
+    return value
 
 
 def _is_path(memory):

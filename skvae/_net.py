@@ -50,7 +50,7 @@ class Net(NeuralNet):
         self.row_multiple = getattr(architecture, "row_multiple", 1)
         self.layer_names = _layer_names(module, shape)
         super().__init__(
-            module, criterion=torch.nn.Identity, train_split=None, verbose=0, **kwargs
+            module, criterion=torch.nn.Identity, train_split=None, **kwargs
         )
 
     @property
@@ -91,9 +91,11 @@ class Net(NeuralNet):
             X_val = as_tensor(self.as_samples(X_val))
         weights = list(self.module_.state_dict().values())
         last_epoch = Snapshot()
+        rates = self._learning_rates()
         self.notify("on_train_begin", X=X, y=y)
+        if self.history:  # a schedule made anew takes the step again that it took last
+            self._set_learning_rates(rates)
         for _ in range(epochs):
-            self.notify("on_epoch_begin", dataset_train=X, dataset_valid=X_val)
             try:
                 self._run_epoch(X, y, index, X_val)
             except KeyboardInterrupt:
@@ -122,6 +124,7 @@ class Net(NeuralNet):
         return tensor.to(self.device) if 2 * tensor.nbytes < free else tensor
 
     def _run_epoch(self, X, y, index, X_val):
+        self.notify("on_epoch_begin", dataset_train=X, dataset_valid=X_val)
         started = time.perf_counter()
         epoch = len(self.history)
         seed = child_seed(self.seed, epoch)
@@ -160,7 +163,13 @@ class Net(NeuralNet):
         if self._watched:
             self.history.record_batch("train_loss", log["loss"].item())
             self.history.record_batch("train_batch_size", len(batch))
-            self.notify("on_batch_end", batch=(batch, labels), training=True)
+            self.notify(
+                "on_batch_end",
+                batch=(batch, labels),
+                training=True,
+                loss=log["loss"],
+                y_pred=None,
+            )
         return log
 
     @property
@@ -273,6 +282,17 @@ class Net(NeuralNet):
         if missing:
             array = np.pad(array, [(0, missing), *[(0, 0)] * (array.ndim - 1)])
         return as_tensor(array).to(self.device)
+
+    def _learning_rates(self):
+        return [
+            [group["lr"] for group in optimizer.param_groups]
+            for optimizer in self.optimizers_.values()
+        ]
+
+    def _set_learning_rates(self, rates):
+        for optimizer, values in zip(self.optimizers_.values(), rates, strict=True):
+            for group, value in zip(optimizer.param_groups, values, strict=True):
+                group["lr"] = value
 
     def get_state(self):
         """Return weights, optimizers and history as arrays and plain values."""

@@ -139,7 +139,7 @@ def location_and_spread(rows, index):
     total = sum(rows[chunk].sum(axis=0, dtype=np.float64) for chunk in chunks)
     mean = (total / len(index)).astype(np.float32)
     squares = sum(
-        np.square(rows[chunk] - mean).sum(dtype=np.float64) for chunk in chunks
+        np.square(rows[chunk] - mean, dtype=np.float64).sum() for chunk in chunks
     )
     spread = np.float32(math.sqrt(squares / (len(index) * n_features)))
     return mean, float(spread) or 1.0

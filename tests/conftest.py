@@ -1,7 +1,7 @@
 import os
 
-# Before scipy and torch are imported: without the first, scikit-learn skips a check; the
-# second leaves the cores to the test workers.
+# Before scipy and torch are imported: without the first, scikit-learn skips a check;
+# the second leaves the cores to the test workers.
 os.environ["SCIPY_ARRAY_API"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

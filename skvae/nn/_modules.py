@@ -134,10 +134,18 @@ class VAEModule(AEModule):
 
     Parameters
     ----------
+    encoder : nn.Module
+    decoder : nn.Module
+    likelihood : Likelihood
+    n_hidden : int
+    n_components : int
+    shift : Tensor of shape sample_shape
+    spread : float
+        As in `AEModule`.
     beta : float
     beta_warmup : int
     free_bits : float
-        See `skvae.VAE`.
+        As in `skvae.VAE`.
     """
 
     code_names = ("mu", "logvar")

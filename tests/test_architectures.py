@@ -1,0 +1,210 @@
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from torch import nn
+
+from skvae import AE, MLP, VAE, Conv, ResNet
+from skvae.architectures import ARCHITECTURES
+
+SHAPES = [(5,), (1,), (28, 28), (7, 9), (3, 7, 9), (17, 30, 23), (2, 5, 7, 6)]
+CONVOLUTIONS = [
+    Conv(channels=(3, 4), dense=8),
+    Conv(channels=(3, 4), dense=None, kernel_size=2),
+    Conv(channels=(3, 4), dense=(8, 4), kernel_size=4),
+    Conv(channels=(3, 4), dense=8, kernel_size=1),
+    Conv(channels=(3, 4), dense=8, downsample="max_pool", kernel_size=2),
+    Conv(channels=(3, 4), dense=8, downsample="avg_pool", dropout=0.1),
+    ResNet(channels=(3, 4), dense=8, n_blocks=2),
+    ResNet(channels=(8, 16), dense=8, downsample="max_pool", kernel_size=2),
+]
+
+
+def shapes_of(network, kind):
+    return [tuple(m.weight.shape) for m in network.modules() if isinstance(m, kind)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("architecture", [MLP(), MLP(()), *CONVOLUTIONS], ids=str)
+def test_samples_of_any_shape_decode_to_their_own(architecture, shape):
+    X = np.random.default_rng(0).random((5, *shape)).astype(np.float32)
+    model = AE(2, architecture=architecture, max_iter=1, random_state=0).fit(X)
+    assert model.reconstruct(X).shape == X.shape
+    assert model.sample(2).shape == (2, *shape)
+
+
+def test_spatial_dims_says_how_to_read_a_shape():
+    X = np.zeros((4, 6, 10, 8), dtype=np.float32)
+    for spatial_dims, kind in [(None, nn.Conv2d), (2, nn.Conv2d), (3, nn.Conv3d)]:
+        architecture = Conv(channels=(4,), spatial_dims=spatial_dims)
+        model = AE(2, architecture=architecture, max_iter=1, random_state=0).fit(X)
+        n_channels = 1 if kind is nn.Conv3d else 6
+        assert shapes_of(model.module_.encoder, kind)[0][:2] == (4, n_channels)
+    with pytest.raises(ValueError, match="Pass `image_shape` or set `spatial_dims`"):
+        AE(architecture=Conv(spatial_dims=1)).fit(X)
+    with pytest.raises(ValueError, match="1 to 3 space axes"):
+        AE(architecture="conv").fit(X[..., None, None])
+
+
+def test_conv_expresses_the_ct_encoder():
+    architecture = Conv(
+        channels=(16, 32, 64, 32, 16),
+        kernel_size=2,
+        downsample="max_pool",
+        dense=256,
+        activation="relu",
+    )
+    encoder = architecture.encoder((1, 32, 256, 256))
+    filters = [shape[:2] for shape in shapes_of(encoder, nn.Conv3d)]
+    assert filters == [(16, 1), (32, 16), (64, 32), (32, 64), (16, 32)]
+    assert all(shape[2:] == (2, 2, 2) for shape in shapes_of(encoder, nn.Conv3d))
+    assert sum(isinstance(m, nn.MaxPool3d) for m in encoder) == 5
+    assert shapes_of(encoder, nn.Linear) == [(256, 16 * 1 * 8 * 8)]
+    # Sizes as in the 32 x 256 x 256 original, on a grid that a test can afford.
+    shape = (1, 32, 64, 64)
+    with torch.no_grad():
+        code = architecture.encoder(shape)(torch.zeros(1, *shape))
+        volume = architecture.decoder(32, shape)(torch.zeros(1, 32))
+    assert code.shape == (1, 256)
+    assert volume.shape == (1, *shape)
+
+
+def test_even_kernels_pad_to_the_same_size():
+    with torch.no_grad():
+        pad, convolution = Conv(
+            channels=(4,), kernel_size=2, downsample="max_pool", dense=None
+        ).encoder((1, 6, 6))[:2]
+        reference = nn.Conv2d(1, 4, 2, padding="same")
+        reference.load_state_dict(convolution.state_dict())
+        X = torch.randn(2, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+        with pytest.warns(UserWarning, match="even kernel"):
+            expected = reference(X)
+        torch.testing.assert_close(convolution(pad(X)), expected)
+
+
+def test_conv_expresses_the_classic_convolutional_vae():
+    encoder = Conv(channels=(32, 64), dense=16, activation="relu").encoder((1, 28, 28))
+    assert shapes_of(encoder, nn.Conv2d) == [(32, 1, 3, 3), (64, 32, 3, 3)]
+    assert [m.stride for m in encoder if isinstance(m, nn.Conv2d)] == [(2, 2)] * 2
+    assert shapes_of(encoder, nn.Linear) == [(16, 64 * 7 * 7)]
+    decoder = Conv(channels=(32, 64), dense=16).decoder(2, (1, 28, 28))
+    assert shapes_of(decoder, nn.ConvTranspose2d) == [(64, 32, 3, 3), (32, 1, 3, 3)]
+
+
+def test_residual_blocks_do_not_tie_samples_together(digits):
+    X, _ = digits
+    network = ResNet().encoder((8, 8)).train()
+    batch = torch.from_numpy(X[:6])
+    alone = torch.cat([network(sample[None]) for sample in batch])
+    torch.testing.assert_close(network(batch), alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "message"),
+    [
+        (MLP(hidden_layer_sizes=(0,)), "`hidden_layer_sizes` must hold ints >= 1"),
+        (MLP(activation="swish"), "The 'activation' parameter of MLP must be a str"),
+        (MLP(dropout=1.0), "The 'dropout' parameter of MLP"),
+        (Conv(channels=(8, 2.5)), "`channels` must hold ints >= 1"),
+        (Conv(dense=(0,)), "`dense` must hold ints >= 1"),
+        (Conv(downsample="none"), "The 'downsample' parameter of Conv"),
+        (ResNet(n_blocks=0), "The 'n_blocks' parameter of ResNet"),
+        ((nn.Linear(64, 8),), r"pair \(encoder, decoder\)"),
+        ((nn.Linear(64, 8), nn.Linear(10, 63)), "must return samples of shape"),
+        ((nn.GRU(8, 8), nn.Linear(10, 64)), "must return one tensor"),
+    ],
+)
+def test_wrong_architectures_name_the_rule(architecture, message, digits):
+    X, _ = digits
+    model = AE(architecture=architecture)
+    with pytest.raises(ValueError, match=message):
+        model.fit(X.reshape(300, 64) if message != "must return one tensor" else X)
+    assert not hasattr(model, "module_")
+
+
+def test_inference_batches_of_volumes_stay_small():
+    assert Conv().inference_batch_size((1, 32, 256, 256)) == 2
+    assert Conv().inference_batch_size((28, 28)) == 128
+
+
+class Recurrent(nn.Module):
+    """A GRU over the rows of an image, whose dropout draws from the global state."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(8, 16, batch_first=True)
+        self.drop = nn.Dropout(0.2)
+
+    def forward(self, X):
+        outputs, _ = self.gru(X)
+        return self.drop(outputs[:, -1])
+
+
+def pair(n_components=4):
+    torch.manual_seed(0)
+    decoder = nn.Sequential(
+        nn.Linear(n_components, 64), nn.Tanh(), nn.Unflatten(1, (8, 8))
+    )
+    return Recurrent(), decoder
+
+
+@pytest.mark.parametrize("model", [AE, VAE])
+@pytest.mark.filterwarnings("ignore::skvae.PosteriorCollapseWarning")
+def test_plain_modules_train_and_stay_as_they_were(model, digits):
+    X, _ = digits
+    with torch.random.fork_rng():
+        architecture = pair()
+        before = [p.clone() for module in architecture for p in module.parameters()]
+        state = torch.get_rng_state()
+        model = model(4, architecture=architecture, max_iter=5, random_state=0)
+        fitted = clone(model).fit(X)
+        assert_array_equal(torch.get_rng_state(), state)
+    after = [p for module in architecture for p in module.parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert fitted.loss_curve_[-1] < fitted.loss_curve_[0]
+    assert fitted.layer_names_["encoder.gru"] == (8, 16)
+    assert fitted.set_params(layer="encoder.gru").transform(X).shape == (300, 128)
+    resumed = clone(model).set_params(max_iter=3).fit(X).partial_fit(X).partial_fit(X)
+    assert_array_equal(resumed.loss_curve_, fitted.loss_curve_)
+
+
+class Custom:
+    """The least that an architecture needs."""
+
+    def encoder(self, sample_shape):
+        return nn.Sequential(nn.Flatten(), nn.Linear(np.prod(sample_shape), 12))
+
+    def decoder(self, n_inputs, sample_shape):
+        return nn.Sequential(
+            nn.Linear(n_inputs, np.prod(sample_shape)), nn.Unflatten(1, sample_shape)
+        )
+
+
+def test_an_object_of_ones_own_builds_the_networks(digits):
+    X, _ = digits
+    model = AE(3, architecture=Custom(), max_iter=2, random_state=0).fit(X)
+    assert model.transform(X).shape == (300, 3)
+    assert model.reconstruct(X).shape == X.shape
+
+
+def test_dropout_is_active_in_training_only(digits):
+    X, _ = digits
+    losses = [
+        AE(architecture=MLP(dropout=p), max_iter=1, random_state=0).fit(X).loss_curve_
+        for p in (0.0, 0.5)
+    ]
+    assert losses[0] < losses[1]
+    keep = AE(architecture=MLP(dropout=0.5), max_iter=1, random_state=0).fit(X)
+    assert_array_equal(keep.transform(X), keep.transform(X))
+
+
+def test_names_stand_for_the_defaults():
+    assert set(ARCHITECTURES) == {"mlp", "conv", "resnet"}
+    X = np.random.default_rng(0).random((20, 8, 8))
+    for name, cls in ARCHITECTURES.items():
+        codes = [
+            AE(architecture=a, max_iter=1, random_state=0).fit_transform(X)
+            for a in (name, cls())
+        ]
+        assert_array_equal(*codes)

@@ -1,0 +1,122 @@
+"""The code as a whole: floors, import time, documented defaults."""
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skvae
+import skvae.nn
+
+ROOT = Path(skvae.__file__).parent
+
+# A file imports only from floors below its own.
+FLOORS = [
+    {"_random", "_validation"},
+    {"nn"},
+    {"architectures", "_net"},
+    {"_base", "_ae", "_vae"},
+]
+# Who alone may import what.
+OWNERS = {
+    "torch": {"nn", "_net"},
+    "skorch": {"_net"},
+    "tqdm": {"_net"},
+    "matplotlib": set(),
+}
+SIDE_BY_SIDE = {("_ae", "_base"), ("_vae", "_base")}
+
+
+def modules():
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if parts != ("__init__",):
+            yield path, parts[0]
+
+
+def imports_of(path):
+    """Yield (level, module, names) of every import, also of those in functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name, []) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.level, node.module or "", [alias.name for alias in node.names]
+
+
+def floor_of(name):
+    (floor,) = (i for i, names in enumerate(FLOORS) if name in names)
+    return floor
+
+
+def test_every_file_has_a_floor():
+    assert {name for _, name in modules()} == set().union(*FLOORS)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), list(modules()), ids=lambda x: x if isinstance(x, str) else x.stem
+)
+def test_imports_go_down(path, name):
+    inside_nn = name == "nn"
+    for level, module, names in imports_of(path):
+        if level == 0:
+            package = module.split(".")[0]
+            assert name in OWNERS.get(package, {name}), f"{path}: {module}"
+            assert not (inside_nn and package == "sklearn"), path
+        elif not (inside_nn and level == 1):
+            for target in [module.split(".")[0]] if module else names:
+                down = floor_of(target) < floor_of(name)
+                assert down or (name, target) in SIDE_BY_SIDE, f"{path}: {target}"
+
+
+def test_private_helpers_of_scikit_learn_come_through_validation():
+    private = re.compile(r"^\s*from sklearn[\w.]*\._|^\s*from sklearn.* import _", re.M)
+    importers = {name for path, name in modules() if private.search(path.read_text())}
+    assert importers == {"_validation"}
+
+
+def test_importing_the_package_loads_no_torch():
+    code = "import sys, skvae; print(sorted({'torch', 'skorch'} & set(sys.modules)))"
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert out.stdout.strip() == "[]"
+
+
+def public_classes():
+    names = [getattr(skvae, name) for name in skvae.__all__]
+    names += [getattr(skvae.nn, name) for name in skvae.nn.__all__]
+    classes = [cls for cls in names if inspect.isclass(cls)]
+    return [cls for cls in classes if not issubclass(cls, Exception)]
+
+
+@pytest.mark.parametrize("cls", public_classes(), ids=lambda cls: cls.__name__)
+def test_documented_parameters_and_defaults_are_those_of_the_signature(cls):
+    section = re.search(
+        r"Parameters\n\s*-+\n(.*?)(?=\n\n\s*\w+\n\s*---|\Z)", cls.__doc__, re.S
+    )
+    text = re.sub(r"\\\n\s*", "", section.group(1)) if section else ""
+    documented = dict(
+        re.findall(r"^(\w+) : (.*)$", inspect.cleandoc("\n" + text), re.M)
+    )
+    parameters = dict(inspect.signature(cls).parameters)
+    assert list(documented) == list(parameters)
+    for name, parameter in parameters.items():
+        default = re.search(r"default=(.*)$", documented[name])
+        if parameter.default is inspect.Parameter.empty:
+            assert default is None, name
+        else:
+            assert ast.literal_eval(default.group(1)) == parameter.default, name
+
+
+def test_all_is_sorted_and_complete():
+    for module in (skvae, skvae.nn):
+        assert all(hasattr(module, name) for name in module.__all__)
+        assert all(
+            getattr(module, name).__doc__
+            for name in module.__all__
+            if inspect.isclass(getattr(module, name))
+        )

@@ -1,0 +1,470 @@
+"""The engine: epochs, early stopping, resuming, callbacks, interruptions, devices."""
+
+import pickle
+import re
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from skorch.callbacks import (
+    Callback,
+    Checkpoint,
+    EpochScoring,
+    LRScheduler,
+    PrintLog,
+    ProgressBar,
+)
+from skorch.callbacks import EarlyStopping as SkorchEarlyStopping
+
+from skvae import AE, MLP, VAE, PosteriorCollapseWarning
+from skvae.nn import Gaussian
+
+MODELS = [AE, VAE]
+HEALTHY = {"max_iter": 15, "random_state": 0}
+
+
+class Raise(Callback):
+    """Raise an exception at the end of a batch or of an epoch."""
+
+    def __init__(self, exception, epoch, hook="on_batch_end"):
+        self.exception = exception
+        self.epoch = epoch
+        self.hook = hook
+
+    def on_batch_end(self, net, **kwargs):
+        self._maybe_raise(net, "on_batch_end")
+
+    def on_epoch_end(self, net, **kwargs):
+        self._maybe_raise(net, "on_epoch_end")
+
+    def _maybe_raise(self, net, hook):
+        if hook == self.hook and len(net.history) == self.epoch:
+            raise self.exception
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_history_holds_the_terms_of_the_loss(model, digits):
+    X, _ = digits
+    fitted = model(**HEALTHY).fit(X)
+    assert fitted.n_iter_ == len(fitted.history_) == len(fitted.loss_curve_) == 15
+    assert [row["epoch"] for row in fitted.history_] == list(range(1, 16))
+    last = fitted.history_[-1]
+    total = last["reconstruction_loss"] + last.get("kl_divergence", 0.0)
+    assert last["train_loss"] == pytest.approx(total, rel=1e-5)
+    assert fitted.loss_curve_[-1] == last["train_loss"] < fitted.loss_curve_[0]
+    assert ("kl_divergence" in last) == (model is VAE)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_result_does_not_change_with_the_scale_of_the_data(model, digits):
+    X, _ = digits
+    codes = model(**HEALTHY).fit_transform(X)
+    moved = model(**HEALTHY).fit_transform(1000 * X + 50)
+    np.testing.assert_allclose(moved, codes, atol=0.05)
+    assert np.abs(codes).mean() > 0.3
+
+
+def test_batches_are_drawn_anew_in_each_epoch(digits):
+    seen = []
+
+    class Spy(Callback):
+        def on_batch_begin(self, net, batch, **kwargs):
+            seen.append(batch[0].clone())
+
+    X = digits[0].reshape(300, 64)
+    AE(max_iter=2, batch_size=100, callbacks=[Spy()], random_state=0).fit(X)
+    epochs = [torch.cat(seen[:3]).numpy(), torch.cat(seen[3:]).numpy()]
+    assert not np.array_equal(*epochs)
+    for rows in epochs:
+        assert_array_equal(np.sort(rows, axis=0), np.sort(X, axis=0))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_early_stopping_keeps_the_best_weights(model, digits):
+    X, _ = digits
+    fitted = model(
+        learning_rate=0.02,
+        max_iter=200,
+        early_stopping=True,
+        n_iter_no_change=3,
+        tol=0,
+        random_state=0,
+    ).fit(X[:200], X_val=X[200:])
+    losses = [row["valid_loss"] for row in fitted.history_]
+    assert fitted.n_iter_ < 200
+    assert int(np.argmin(losses)) == fitted.n_iter_ - 4
+    if model is AE:
+        assert -fitted.score(X[200:]) == pytest.approx(min(losses), rel=1e-4)
+    # Without the rule the same training goes on past the best epoch.
+    longer = clone(fitted).set_params(early_stopping=False, max_iter=fitted.n_iter_)
+    longer.fit(X[:200], X_val=X[200:])
+    assert [row["valid_loss"] for row in longer.history_] == losses
+    assert fitted.score(X[200:]) > longer.score(X[200:])
+
+
+def test_early_stopping_waits_for_an_improvement_of_tol(digits):
+    X, _ = digits
+    fitted = AE(
+        max_iter=50, early_stopping=True, tol=1e9, n_iter_no_change=4, random_state=0
+    ).fit(X)
+    assert fitted.n_iter_ == 5
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_groups_stay_on_one_side_of_the_validation_split(model, digits, monkeypatch):
+    X, _ = digits
+    groups = np.arange(300) // 10
+    splits = []
+    split = model._split
+    monkeypatch.setattr(
+        model, "_split", lambda *args: splits.append(split(*args)) or splits[-1]
+    )
+    estimator = model(early_stopping=True, validation_fraction=0.2, **HEALTHY)
+    estimator.fit(X, groups=groups)
+    train, valid = splits[0]
+    assert set(groups[train]).isdisjoint(groups[valid])
+    assert len(valid) == 60
+    estimator.fit(X)
+    train, valid = splits[1]
+    assert not set(groups[train]).isdisjoint(groups[valid])
+    assert sorted([*train, *valid]) == list(range(300))
+
+
+def test_too_few_samples_to_hold_some_out(digits):
+    with pytest.raises(ValueError, match="n_samples=1"):
+        AE(early_stopping=True).fit(digits[0][:1])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_warm_start_goes_on(model, digits):
+    X, _ = digits
+    whole = model(max_iter=8, random_state=0).fit(X)
+    warm = model(max_iter=4, warm_start=True, random_state=0).fit(X).fit(X)
+    assert warm.n_iter_ == 8
+    assert_array_equal(warm.loss_curve_, whole.loss_curve_)
+    cold = model(max_iter=4, random_state=0).fit(X).fit(X)
+    assert_array_equal(cold.loss_curve_, whole.loss_curve_[:4])
+
+
+def test_partial_fit_alone_trains(digits):
+    X, _ = digits
+    model = AE(random_state=0)
+    for _ in range(3):
+        model.partial_fit(X)
+    whole = AE(max_iter=3, random_state=0).fit(X)
+    assert_array_equal(model.transform(X), whole.transform(X))
+    assert_array_equal(model.sample(2), whole.sample(2))
+
+
+def test_learning_rate_and_beta_may_change_between_two_fits(digits):
+    X, _ = digits
+    model = VAE(max_iter=3, warm_start=True, random_state=0).fit(X)
+    slow = clone(model)
+    model.set_params(learning_rate=1e-9, beta=5.0).fit(X)
+    before = slow.fit(X).transform(X)
+    np.testing.assert_allclose(model.transform(X), before, atol=1e-5)
+    last = model.history_[-1]
+    expected = last["reconstruction_loss"] + 5 * last["kl_divergence"]
+    assert last["train_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n_components": 3},
+        {"architecture": MLP((8,))},
+        {"likelihood": Gaussian(scale=1.0)},
+        {"image_shape": (1, 8, 8)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_warm_start_refuses_other_networks(change, digits):
+    X, _ = digits
+    model = AE(max_iter=2, warm_start=True, random_state=0).fit(X)
+    codes = model.transform(X)
+    model.set_params(**change)
+    (name,) = change
+    with pytest.raises(ValueError, match=f"`{name}` was .* and is now"):
+        model.fit(X)
+    with pytest.raises(ValueError, match="warm_start=False"):
+        model.partial_fit(X)
+    assert_array_equal(model.transform(X), codes)
+
+
+# --- callbacks ----------------------------------------------------------------------
+
+
+def test_skorch_callbacks_work(digits, tmp_path, capsys):
+    X, _ = digits
+    checkpoint = Checkpoint(monitor="valid_loss_best", dirname=tmp_path)
+    scoring = EpochScoring(
+        lambda net, X, y=None: net.module_.log_likelihood(X).mean().item(),
+        lower_is_better=False,
+        name="likelihood",
+        use_caching=False,
+    )
+    callbacks = [
+        ("rate", LRScheduler("StepLR", step_size=2, gamma=0.5)),
+        scoring,
+        checkpoint,
+        PrintLog(),
+        ProgressBar(),
+    ]
+    model = AE(max_iter=6, callbacks=callbacks, random_state=0)
+    model.fit(X[:200], X_val=X[200:])
+    rates = [row["event_lr"] for row in model.history_]
+    np.testing.assert_allclose(rates, [1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4, 2.5e-4])
+    assert {"params.pt", "optimizer.pt", "history.json"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
+    saved = torch.load(tmp_path / "params.pt")
+    assert torch.equal(saved["mu.weight"], model.module_.mu.weight)
+    assert [row["likelihood"] for row in model.history_] == sorted(
+        row["likelihood"] for row in model.history_
+    )
+    assert "train_loss" in capsys.readouterr().out
+
+
+def test_learning_rate_schedule_resumes_where_it_was(digits):
+    X, _ = digits
+
+    def model(max_iter):
+        schedule = LRScheduler("StepLR", step_size=2, gamma=0.5)
+        return AE(max_iter=max_iter, callbacks=[schedule], random_state=0)
+
+    whole = model(5).fit(X)
+    resumed = pickle.loads(pickle.dumps(model(3).fit(X))).partial_fit(X).partial_fit(X)
+    assert_array_equal(resumed.loss_curve_, whole.loss_curve_)
+
+
+def test_a_callback_may_stop_the_training(digits):
+    X, _ = digits
+    stop = SkorchEarlyStopping(
+        monitor="valid_loss", patience=2, threshold=1e9, load_best=True, sink=list
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = AE(max_iter=50, callbacks=[stop], random_state=0)
+        model.fit(X[:200], X_val=X[200:])
+    assert 1 < model.n_iter_ < 10
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("hook", ["on_batch_end", "on_epoch_end"])
+def test_an_exception_in_a_callback_loses_nothing(model, hook, digits):
+    X, _ = digits
+    callback = Raise(OSError("disk full"), 2, hook)
+    estimator = model(max_iter=3, callbacks=[callback], random_state=0)
+    with pytest.raises(OSError, match="disk full"):
+        estimator.fit(X)
+    with pytest.raises(NotFittedError):
+        estimator.transform(X)
+    assert not hasattr(estimator, "n_features_in_")
+
+    fitted = model(**HEALTHY).fit(X)
+    before = pickle.dumps(fitted)
+    for method in ("fit", "partial_fit"):
+        callback = Raise(OSError("disk full"), 2 if method == "fit" else 16, hook)
+        fitted.set_params(callbacks=[callback])
+        with pytest.raises(OSError, match="disk full"):
+            getattr(fitted, method)(X.reshape(300, 64) if method == "fit" else X)
+        fitted.set_params(callbacks=None)
+        assert pickle.dumps(fitted) == before
+
+
+def test_verbose_shows_the_terms(digits, capsys):
+    X, _ = digits
+    VAE(max_iter=12, verbose=1, random_state=0).fit(X)
+    shown = capsys.readouterr().err
+    assert re.search(r"VAE.* 12/12 .*train_loss=.*kl_divergence=", shown)
+    VAE(max_iter=12, random_state=0).fit(X)
+    assert capsys.readouterr().err == ""
+
+
+class TestScikitLearnCallbacks:
+    callback = pytest.importorskip("sklearn.callback", reason="scikit-learn < 1.9")
+
+    class Recorder:
+        def __init__(self, stop_after=None):
+            self.stop_after = stop_after
+            self.tasks = []
+            self.scores = []
+
+        def setup(self, estimator, context):
+            self.tasks.append("setup")
+
+        def teardown(self, estimator, context):
+            self.tasks.append("teardown")
+
+        def on_fit_task_begin(self, estimator, context, *, X=None):
+            self.tasks.append(f"begin {context.task_name}")
+
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+            self.tasks.append(f"end {context.task_name}")
+            if context.task_name == "epoch":
+                self.scores.append(fitted_estimator.n_iter_)
+                fitted_estimator.transform(np.zeros((2, 8, 8)))
+                return self.stop_after == context.task_id + 1
+
+    def test_every_epoch_is_a_task(self, digits):
+        recorder = self.Recorder()
+        AE(max_iter=2, random_state=0).set_callbacks(recorder).fit(digits[0])
+        epoch = ["begin epoch", "end epoch"]
+        assert recorder.tasks == [
+            *("setup", "begin fit", *epoch, *epoch, "end fit", "teardown")
+        ]
+        assert recorder.scores == [1, 2]
+
+    def test_a_callback_may_stop_the_training(self, digits):
+        recorder = self.Recorder(stop_after=3)
+        model = AE(max_iter=9, random_state=0).set_callbacks(recorder).fit(digits[0])
+        assert model.n_iter_ == 3
+
+    def test_a_failed_fit_tears_down(self, digits):
+        recorder = self.Recorder()
+        model = AE(callbacks=[Raise(OSError(), 1)]).set_callbacks(recorder)
+        with pytest.raises(OSError):  # noqa: PT011
+            model.fit(digits[0])
+        assert recorder.tasks[-1] == "teardown"
+        assert not hasattr(model, "_callback_fit_ctx")
+
+    def test_progress_bar_of_scikit_learn(self, digits, capsys):
+        pytest.importorskip("rich")
+        model = AE(max_iter=2, random_state=0)
+        model.set_callbacks(self.callback.ProgressBar()).fit(digits[0])
+        assert "AE - fit" in capsys.readouterr().out
+
+
+# --- interruptions --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_ctrl_c_keeps_the_last_full_epoch(model, digits):
+    X, _ = digits
+    estimator = model(max_iter=15, callbacks=[Raise(KeyboardInterrupt(), 12)])
+    estimator.set_params(random_state=0)
+    with pytest.warns(ConvergenceWarning, match="epoch 12: .* weights of epoch 11"):
+        estimator.fit(X)
+    expected = model(max_iter=11, random_state=0).fit(X)
+    assert estimator.n_iter_ == 11
+    assert_array_equal(estimator.transform(X), expected.transform(X))
+    assert_array_equal(estimator.loss_curve_, expected.loss_curve_)
+
+
+def test_ctrl_c_in_the_first_epoch_is_passed_on(digits):
+    X, _ = digits
+    model = AE(callbacks=[Raise(KeyboardInterrupt(), 1)])
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X)
+    with pytest.raises(NotFittedError):
+        model.transform(X)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_loss_that_is_not_finite_is_an_error(model, digits):
+    X, _ = digits
+    estimator = model(**HEALTHY).fit(X)
+    before = pickle.dumps(estimator)
+    estimator.set_params(learning_rate=1e30)
+    with pytest.raises(ValueError, match=r"became .* in epoch \d+\. Scale") as error:
+        estimator.fit(X)
+    assert "lower `learning_rate` (now 1e+30)" in str(error.value)
+    estimator.set_params(learning_rate=1e-3)
+    assert pickle.dumps(estimator) == before
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_an_error(model, value, digits):
+    X, _ = digits
+    broken = X.copy()
+    broken[3, 4, 5] = value
+    estimator = model(**HEALTHY)
+    with pytest.raises(ValueError, match=r"Input X contains (NaN|infinity)"):
+        estimator.fit(broken)
+    assert not hasattr(estimator, "module_")
+    estimator.fit(X)
+    codes = estimator.transform(X)
+    for method in ("transform", "reconstruct", "score_samples", "partial_fit", "fit"):
+        with pytest.raises(ValueError, match=r"Input X contains (NaN|infinity)"):
+            getattr(estimator, method)(broken)
+    with pytest.raises(ValueError, match=r"Input X contains (NaN|infinity)"):
+        estimator.fit(X, X_val=broken)
+    assert_array_equal(estimator.transform(X), codes)
+
+
+def test_large_finite_values_are_no_error(digits):
+    X, _ = digits
+    assert np.isfinite(AE(max_iter=1, random_state=0).fit(X * 1e25).transform(X)).all()
+
+
+# --- collapse ------------------------------------------------------------------------
+
+
+def test_posterior_collapse_is_said(digits):
+    X, _ = digits
+    with pytest.warns(PosteriorCollapseWarning, match="likelihood='gaussian'"):
+        VAE(likelihood="squared_error", beta=100.0, **HEALTHY).fit(X)
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli", "laplace"])
+def test_healthy_fits_are_silent(likelihood, digits):
+    X, _ = digits
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = VAE(likelihood=likelihood, max_iter=40, random_state=0).fit(X)
+    assert model.history_[-1]["kl_divergence"] > 10 * 0.01
+
+
+# --- devices --------------------------------------------------------------------------
+
+
+def test_a_device_that_is_not_there_is_an_error(digits):
+    with pytest.raises(ValueError, match=r"`device`='cuda:77' is not available here"):
+        AE(device="cuda:77").fit(digits[0])
+    with pytest.raises(ValueError, match=r"`device`='gpu'"):
+        AE(device="gpu").fit(digits[0])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_of_a_missing_device_opens_on_the_cpu(model, digits):
+    X, _ = digits
+    estimator = model(**HEALTHY).fit(X)
+    state = estimator.__getstate__()
+    state["_net"]["device"] = "cuda:77"
+    moved = model()
+    with pytest.warns(UserWarning, match="fitted on 'cuda:77'.* loaded on the CPU"):
+        moved.__setstate__(state)
+    assert_array_equal(moved.transform(X), estimator.transform(X))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("model", MODELS)
+def test_training_on_a_gpu(model, digits):
+    X, _ = digits
+    gpu = model(device="cuda", **HEALTHY).fit(X)
+    assert next(gpu.module_.parameters()).is_cuda
+    cpu = model(device="cpu", **HEALTHY).fit(X)
+    assert gpu.loss_curve_[-1] == pytest.approx(cpu.loss_curve_[-1], rel=0.2)
+    copy = pickle.loads(pickle.dumps(gpu))
+    np.testing.assert_allclose(copy.transform(X), gpu.transform(X), atol=1e-5)
+
+
+def test_pickled_state_holds_arrays_and_plain_values_only(digits):
+    def leaves(tree):
+        if isinstance(tree, dict):
+            for value in tree.values():
+                yield from leaves(value)
+        elif isinstance(tree, (list, tuple)):
+            for value in tree:
+                yield from leaves(value)
+        else:
+            yield tree
+
+    state = VAE(**HEALTHY).fit(digits[0]).__getstate__()
+    kinds = {type(leaf) for leaf in leaves(state)}
+    assert kinds <= {np.ndarray, str, int, float, bool, type(None)}
