@@ -28,10 +28,10 @@ class AE(BaseAutoencoder):
     image_shape : tuple of int, default=None
         Shape of one sample, such as (c, h, w) or (c, d, h, w), for a flat `X` whose
         axes the networks need. None takes the shape of `X`.
-    likelihood : {"gaussian", "bernoulli", "laplace", "squared_error"} or object, \
-            default="gaussian"
-        How data are distributed around their reconstruction: a name, or an object such
-        as ``skvae.nn.Gaussian(scale=1.0)``. "bernoulli" needs values in [0, 1].
+    likelihood : str or object, default="gaussian"
+        How data are distributed around their reconstruction: "gaussian", "laplace",
+        "bernoulli" (values in [0, 1]), "squared_error", or an object such as
+        ``skvae.nn.Gaussian(scale=1.0)``.
     layer : str or list of str, default="mu"
         What `transform` returns: "mu", "z" (the same for an AE) or any other key of
         `layer_names_`. It may be changed after `fit`.
@@ -83,7 +83,7 @@ class AE(BaseAutoencoder):
         Training loss after each epoch, in nats per sample.
     n_features_in_ : int
         Number of values per sample.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns of `X`, where it had any.
 
     See Also

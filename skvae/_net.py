@@ -135,16 +135,25 @@ class Net(NeuralNet):
         order = index[order.to(index.device)].to(X.device)
         rng = nullcontext() if self.draws_privately else lent_rng(seed, self.device)
         with rng:
-            logs = [
-                self._step(X, y, rows, generator, epoch)
-                for rows in order.split(self.batch_size)
-            ]
-        sizes = [len(rows) for rows in order.split(self.batch_size)]
-        for name, value in _means(logs, sizes).items():
+            means = self._run_batches(X, y, order, generator, epoch)
+        for name, value in means.items():
             self._record("train_loss" if name == "loss" else name, value)
         if X_val is not None:
             self._record("valid_loss", self._validation_loss(X_val))
         self.history.record("dur", time.perf_counter() - started)
+
+    def _run_batches(self, X, y, order, generator, epoch):
+        """Take a step per batch; return the mean of each term over the samples."""
+        batches = order.split(self.batch_size)
+        table = None
+        for i, rows in enumerate(batches):
+            terms = self._step(X, y, rows, generator, epoch)
+            if table is None:  # one block: small ones would fragment the heap
+                table = torch.empty(len(batches), len(terms), device=self.device)
+            torch.stack(list(terms.values()), out=table[i])
+        sizes = [len(rows) for rows in batches]
+        means = np.average(table.double().cpu().numpy(), axis=0, weights=sizes)
+        return dict(zip(terms, means.tolist(), strict=True))
 
     def _step(self, X, y, rows, generator, epoch):
         batch = X.index_select(0, rows).to(self.device, non_blocking=True)
@@ -522,16 +531,6 @@ def as_tensor(array):
 
 def _parameters_of(modules):
     return [parameter for module in modules for parameter in module.parameters()]
-
-
-def _means(logs, sizes):
-    """Average each term over the batches of an epoch, in a single transfer."""
-    names = list(logs[0])
-    values = torch.stack([log[name] for log in logs for name in names])
-    table = values.double().cpu().numpy().reshape(len(logs), len(names))
-    return dict(
-        zip(names, np.average(table, axis=0, weights=sizes).tolist(), strict=True)
-    )
 
 
 def _is_term(name, value):

@@ -41,10 +41,10 @@ class VAE(BaseAutoencoder):
     image_shape : tuple of int, default=None
         Shape of one sample, such as (c, h, w) or (c, d, h, w), for a flat `X` whose
         axes the networks need. None takes the shape of `X`.
-    likelihood : {"gaussian", "bernoulli", "laplace", "squared_error"} or object, \
-            default="gaussian"
-        How data are distributed around what the decoder says: a name, or an object such
-        as ``skvae.nn.Gaussian(scale=1.0)``. "bernoulli" needs values in [0, 1].
+    likelihood : str or object, default="gaussian"
+        How data are distributed around what the decoder says: "gaussian", "laplace",
+        "bernoulli" (values in [0, 1]), "squared_error", or an object such as
+        ``skvae.nn.Gaussian(scale=1.0)``.
     beta : float, default=1.0
         Weight of the Kullback-Leibler term. More than 1 smooths the code and blurs the
         reconstruction (beta-VAE).
@@ -105,7 +105,7 @@ class VAE(BaseAutoencoder):
         Training loss after each epoch, in nats per sample.
     n_features_in_ : int
         Number of values per sample.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns of `X`, where it had any.
 
     Warns

@@ -73,7 +73,7 @@ class MLP(_Architecture):
         Returns
         -------
         encoder : torch.nn.Module
-            Maps (n_samples, \\*sample_shape) to (n_samples, n_hidden).
+            Maps (n_samples, *sample_shape) to (n_samples, n_hidden).
         """
         from .nn import mlp_encoder
 
@@ -90,7 +90,7 @@ class MLP(_Architecture):
         Returns
         -------
         decoder : torch.nn.Module
-            Maps (n_samples, n_inputs) to (n_samples, \\*sample_shape).
+            Maps (n_samples, n_inputs) to (n_samples, *sample_shape).
         """
         from .nn import mlp_decoder
 
@@ -129,7 +129,7 @@ class _Convolutional(_Architecture):
         Returns
         -------
         encoder : torch.nn.Module
-            Maps (n_samples, \\*sample_shape) to (n_samples, n_hidden).
+            Maps (n_samples, *sample_shape) to (n_samples, n_hidden).
         """
         return self._pyramid(sample_shape).encoder()
 
@@ -144,7 +144,7 @@ class _Convolutional(_Architecture):
         Returns
         -------
         decoder : torch.nn.Module
-            Maps (n_samples, n_inputs) to (n_samples, \\*sample_shape).
+            Maps (n_samples, n_inputs) to (n_samples, *sample_shape).
         """
         return self._pyramid(sample_shape).decoder(n_inputs)
 

@@ -54,9 +54,10 @@ def peak():
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        # What torch itself takes once it has worked is not the model's.
-        import speed  # noqa: F401
+        # Libraries and what torch sets up at its first work are not the model's.
         import torch
+
+        import skvae._net  # noqa: F401
 
         function = {"ours": ours, "bare": bare}[sys.argv[1]]
         torch.nn.Linear(8, 8)(torch.zeros(8, 8)).sum().backward()

@@ -19,7 +19,7 @@ from skvae import AE, MLP, VAE
 
 
 def read_idx(name):
-    raw = gzip.open(Path(os.environ["SKVAE_DATA"], "mnist", name)).read()
+    raw = gzip.decompress(Path(os.environ["SKVAE_DATA"], "mnist", name).read_bytes())
     n_dims = raw[3]
     shape = np.frombuffer(raw, ">u4", n_dims, offset=4)
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * n_dims).reshape(shape)

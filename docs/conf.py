@@ -1,0 +1,51 @@
+"""Sphinx configuration."""
+
+import warnings
+from importlib.metadata import version as installed_version
+
+project = "skvae"
+author = "The skvae developers"
+release = version = installed_version("skvae")
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+default_role = "literal"
+autosummary_generate = True
+# The class template lists the methods; numpydoc would list those of scikit-learn too.
+numpydoc_show_class_members = False
+
+html_theme = "pydata_sphinx_theme"
+html_static_path = ["_static"]
+html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"/plot_",
+    "within_subsection_order": "FileNameSortKey",
+    "download_all_examples": False,
+    "abort_on_example_error": True,
+}
+warnings.filterwarnings("ignore", message=".*non-interactive")
+
+
+def escape_star(app, what, name, obj, options, lines):
+    """Shapes such as (n_samples, *sample_shape) are no emphasis."""
+    lines[:] = [line.replace("*sample_shape", r"\*sample_shape") for line in lines]
+
+
+def skip_inherited(app, what, name, obj, skip, options):
+    """Leave what comes from scikit-learn to its own documentation."""
+    return skip or (getattr(obj, "__module__", None) or "").startswith("sklearn")
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", escape_star)
+    app.connect("autodoc-skip-member", skip_inherited)
