@@ -45,9 +45,8 @@ class Net(NeuralNet):
         self.seed = seed
         self.draws_privately = getattr(architecture, "draws_privately", False)
         shape = tuple(module.shift.shape)
-        size = getattr(architecture, "inference_batch_size", lambda shape: 128)
-        self.inference_batch_size = size(shape)
-        self.row_multiple = getattr(architecture, "row_multiple", 1)
+        plan = getattr(architecture, "inference_batch", inference_batch)
+        self.inference_batch_size, self.row_multiple = plan(shape)
         self.layer_names = _layer_names(module, shape)
         super().__init__(
             module, criterion=torch.nn.Identity, train_split=None, **kwargs
@@ -442,6 +441,24 @@ def lent_rng(seed, device="cpu"):
             with torch.cuda.device(cuda):
                 torch.cuda.manual_seed(seed)
         yield
+
+
+def inference_batch(sample_shape):
+    """Return how many samples one forward pass takes outside of training.
+
+    Products of few rows run on kernels of their own, and activations end in a scalar
+    loop where a thread's share is no multiple of the vector length; both change the
+    last bit. Batches are therefore padded, as long as that is cheap.
+
+    Returns
+    -------
+    size : int
+        128 at most, and fewer if their input alone would take more than 16 MiB.
+    multiple : int
+        What batches are padded to a multiple of: 64, and fewer for large samples.
+    """
+    n_values = math.prod(sample_shape)
+    return max(1, min(128, 2**22 // n_values)), max(1, min(64, 2**18 // n_values))
 
 
 def build_module(

@@ -5,7 +5,6 @@ pair ``(encoder, decoder)`` of ``torch.nn.Module``.
 """
 
 import copy
-import math
 from numbers import Integral
 
 from sklearn.base import BaseEstimator
@@ -22,8 +21,6 @@ class _Architecture(BaseEstimator):
 
     # Nothing that is built here draws from PyTorch's global random state in training.
     draws_privately = True
-    # Batches are padded to a multiple of so many rows outside of training.
-    row_multiple = 1
 
 
 class MLP(_Architecture):
@@ -46,11 +43,6 @@ class MLP(_Architecture):
     >>> AE(n_components=2, architecture=MLP(hidden_layer_sizes=(64,)))
     AE(architecture=MLP(hidden_layer_sizes=(64,)), n_components=2)
     """
-
-    # Matrix products of few rows run on kernels of their own, and activations end in a
-    # scalar loop where a thread's share is no multiple of the vector length. With this
-    # many rows neither happens, and results repeat bit by bit in any batch.
-    row_multiple = 128
 
     _parameter_constraints = {
         "hidden_layer_sizes": _WIDTHS,
@@ -96,9 +88,21 @@ class MLP(_Architecture):
 
         return mlp_decoder(n_inputs, sample_shape, *self._arguments())
 
-    def inference_batch_size(self, sample_shape):
-        """Return how many samples one forward pass takes outside of training."""
-        return 1024
+    def inference_batch(self, sample_shape):
+        """Say how samples are batched outside of training.
+
+        Parameters
+        ----------
+        sample_shape : tuple of int
+
+        Returns
+        -------
+        size : int
+            Samples per forward pass.
+        multiple : int
+            Smaller batches are padded to a multiple of so many samples.
+        """
+        return 1024, 128
 
     def _arguments(self):
         self._validate_params()
@@ -147,13 +151,6 @@ class _Convolutional(_Architecture):
             Maps (n_samples, n_inputs) to (n_samples, *sample_shape).
         """
         return self._pyramid(sample_shape).decoder(n_inputs)
-
-    def inference_batch_size(self, sample_shape):
-        """Return how many samples one forward pass takes outside of training.
-
-        128 at most, and fewer if their input alone would take more than 16 MiB.
-        """
-        return max(1, min(128, 2**22 // math.prod(sample_shape)))
 
     def _pyramid(self, sample_shape):
         from .nn import Pyramid

@@ -6,6 +6,7 @@ from sklearn.base import clone
 from torch import nn
 
 from skvae import AE, MLP, VAE, Conv, ResNet
+from skvae._net import inference_batch
 from skvae.architectures import ARCHITECTURES
 
 SHAPES = [(5,), (1,), (28, 28), (7, 9), (3, 7, 9), (17, 30, 23), (2, 5, 7, 6)]
@@ -124,8 +125,9 @@ def test_wrong_architectures_name_the_rule(architecture, message, digits):
 
 
 def test_inference_batches_of_volumes_stay_small():
-    assert Conv().inference_batch_size((1, 32, 256, 256)) == 2
-    assert Conv().inference_batch_size((28, 28)) == 128
+    assert inference_batch((1, 32, 256, 256)) == (2, 1)
+    assert inference_batch((1, 32, 32, 32)) == (128, 8)
+    assert inference_batch((28, 28)) == (128, 64)
 
 
 class Recurrent(nn.Module):
