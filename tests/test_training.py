@@ -3,6 +3,7 @@
 import pickle
 import re
 import warnings
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -285,9 +286,8 @@ def test_verbose_shows_the_terms(digits, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.skipif(not find_spec("sklearn.callback"), reason="scikit-learn < 1.9")
 class TestScikitLearnCallbacks:
-    callback = pytest.importorskip("sklearn.callback", reason="scikit-learn < 1.9")
-
     class Recorder:
         def __init__(self, stop_after=None):
             self.stop_after = stop_after
@@ -333,9 +333,10 @@ class TestScikitLearnCallbacks:
         assert not hasattr(model, "_callback_fit_ctx")
 
     def test_progress_bar_of_scikit_learn(self, digits, capsys):
-        pytest.importorskip("rich")
+        from sklearn.callback import ProgressBar
+
         model = AE(max_iter=2, random_state=0)
-        model.set_callbacks(self.callback.ProgressBar()).fit(digits[0])
+        model.set_callbacks(ProgressBar()).fit(digits[0])
         assert "AE - fit" in capsys.readouterr().out
 
 
