@@ -3,7 +3,7 @@
 import math
 import os
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from numbers import Integral
 from pathlib import Path
 
@@ -53,7 +53,10 @@ def _transforms_to_codes(estimator):
 class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
     """Everything that autoencoders share: training, layers, decoding, persistence.
 
-    A subclass says in `_make_module` which torch module its parameters mean.
+    A subclass names its torch module in `_module_name` and those of its parameters that
+    the module takes in `_objective`. It defines `score_samples(X)` and
+    `_draw_codes(n_samples, rng)`, which returns codes of shape (n_samples,
+    n_components).
     """
 
     _parameter_constraints = {
@@ -87,6 +90,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
 
     # Parameters that fix the shape of the networks.
     _structure = ("n_components", "architecture", "image_shape", "likelihood")
+    _objective = ()
 
     def __init__(
         self,
@@ -159,7 +163,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         context = self._begin_callbacks(X)
         with _unchanged_on_error(self):
             rows = self._fit(X, X_val, groups, self.max_iter, self.warm_start, context)
-            self._diagnose(rows)
+        self._diagnose(rows)
         if context is not None:
             context.call_on_fit_task_end(estimator=self, X=X)
         return self
@@ -359,6 +363,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         """Build a net, fresh or in an earlier state, and train it."""
         from . import _net
 
+        check_support(rows, self._new_likelihood())
         seed = draw_seed(self.random_state) if old is None else old["seed"]
         index = np.arange(len(rows))
         if self.early_stopping and X_val is None:
@@ -366,14 +371,13 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
             X_val = rows[held_out]
         callbacks = list(self.callbacks or [])
         if self.verbose:
-            callbacks.append(_net.TrainingBar(max_iter))
+            callbacks.append(_net.TrainingBar(type(self).__name__, max_iter))
         if context is not None:
             callbacks.append(_net.ScikitLearnCallbacks(self, context))
         if old is None:
             net = self._fresh_net(rows, index, seed, callbacks)
         else:
             net = self._net_in_state(old, self.device, callbacks)
-        _check_layers(self.layer, net.layer_names)
         stopping = None
         if self.early_stopping:
             stopping = _net.EarlyStopping(self.n_iter_no_change, self.tol)
@@ -386,10 +390,8 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         return next(split.split(rows, groups=groups))
 
     def _fresh_net(self, rows, index, seed, callbacks):
-        likelihood = self._new_likelihood()
-        check_support(rows, likelihood)
         shift, spread = np.zeros(rows.shape[1], dtype=np.float32), 1.0
-        if likelihood.standardize:
+        if self._new_likelihood().standardize:
             shift, spread = location_and_spread(rows, index)
         shift = shift.reshape(self.sample_shape_)
         return self._build_net(seed, shift, spread, self.device, callbacks)
@@ -424,6 +426,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
             device=device,
             callbacks=callbacks,
         )
+        _check_layers(self.layer, net.layer_names)
         return net.initialize()
 
     def _new_likelihood(self):
@@ -475,10 +478,10 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
 
     def _remember(self, train, inputs):
         """Train, or take from `memory` what the same training gave before."""
-        memory = self.memory
-        memory = check_memory(os.fspath(memory) if _is_path(memory) else memory)
-        if getattr(memory, "location", None) is None:
+        if self.memory is None:
             return train()
+        is_path = isinstance(self.memory, os.PathLike)
+        memory = check_memory(os.fspath(self.memory) if is_path else self.memory)
         ignored = ("layer", "memory", "verbose")
         parameters = self.get_params(deep=False)
         parameters = {
@@ -487,26 +490,15 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
             if name not in ignored
         }
         key = joblib.hash((type(self).__qualname__, parameters, inputs))
-        lock = Path(memory.location, "joblib", f"skvae-{key}.lock")
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock):  # of two processes that want it, one trains
+        with _locked(memory, key):  # of two processes that want it, one trains
             state = memory.cache(_state_after, ignore=["train"])(key, train)
         return self._net_in_state(state, self.device)
-
-    # What models differ in
-
-    _module_name = None
-    _objective = ()
 
     def _after_training(self, rows):
         """Learn more from the trained networks."""
 
     def _diagnose(self, rows):
         """Warn if a whole fit went wrong."""
-
-    def _draw_codes(self, n_samples, rng):
-        """Draw codes of shape (n_samples, n_components) from the prior."""
-        raise NotImplementedError
 
     def _decode(self, codes):
         means = self._net.apply(self.module_.decode, codes)
@@ -539,8 +531,13 @@ def _fingerprint(value):
     return value
 
 
-def _is_path(memory):
-    return isinstance(memory, os.PathLike)
+def _locked(memory, key):
+    """Hold a file lock beside the cache, if the cache is on disk."""
+    if getattr(memory, "location", None) is None:
+        return nullcontext()
+    folder = Path(memory.location, "joblib")
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"skvae-{key}.lock")
 
 
 def _as_list(layers):

@@ -143,10 +143,12 @@ class Net(NeuralNet):
 
     def _run_batches(self, X, y, order, generator, epoch):
         """Take a step per batch; return the mean of each term over the samples."""
+        step = self._watched_step if self._is_watched() else self._step
         batches = order.split(self.batch_size)
         table = None
         for i, rows in enumerate(batches):
-            terms = self._step(X, y, rows, generator, epoch)
+            batch = self._fetch(X, rows), self._fetch(y, rows)
+            terms = step(*batch, generator=generator, epoch=epoch)
             if table is None:  # one block: small ones would fragment the heap
                 table = torch.empty(len(batches), len(terms), device=self.device)
             torch.stack(list(terms.values()), out=table[i])
@@ -154,40 +156,39 @@ class Net(NeuralNet):
         means = np.average(table.double().cpu().numpy(), axis=0, weights=sizes)
         return dict(zip(terms, means.tolist(), strict=True))
 
-    def _step(self, X, y, rows, generator, epoch):
-        batch = X.index_select(0, rows).to(self.device, non_blocking=True)
-        labels = None if y is None else y.index_select(0, rows).to(self.device)
-        if self._watched:
-            self.notify("on_batch_begin", batch=(batch, labels), training=True)
+    def _fetch(self, tensor, rows):
+        if tensor is None:
+            return None
+        return tensor.index_select(0, rows).to(self.device, non_blocking=True)
+
+    def _step(self, X, y, **kwargs):
+        """Update the submodules of each phase; return the terms of all losses."""
         log = {}
         for phase, optimizer in self.optimizers_.items():
-            terms = self.module_.losses(
-                phase, batch, labels, generator=generator, epoch=epoch
-            )
+            terms = self.module_.losses(phase, X, y, **kwargs)
             optimizer.zero_grad()
             terms["loss"].backward()
             optimizer.step()
             log |= {name: value.detach() for name, value in terms.items()}
-        if self._watched:
-            self.history.record_batch("train_loss", log["loss"].item())
-            self.history.record_batch("train_batch_size", len(batch))
-            self.notify(
-                "on_batch_end",
-                batch=(batch, labels),
-                training=True,
-                loss=log["loss"],
-                y_pred=None,
-            )
         return log
 
-    @property
-    def _watched(self):
-        """Whether a callback looks at single batches, which costs time."""
+    def _is_watched(self):
+        """Tell whether a callback looks at single batches, which costs time."""
         return any(
-            type(callback).on_batch_begin is not Callback.on_batch_begin
-            or type(callback).on_batch_end is not Callback.on_batch_end
+            getattr(type(callback), hook) is not getattr(Callback, hook)
             for _, callback in self.callbacks_
+            for hook in ("on_batch_begin", "on_batch_end")
         )
+
+    def _watched_step(self, X, y, **kwargs):
+        """Take a step before the eyes of skorch's callbacks."""
+        self.notify("on_batch_begin", batch=(X, y), training=True)
+        log = self._step(X, y, **kwargs)
+        loss = log["loss"]
+        self.history.record_batch("train_loss", loss.item())
+        self.history.record_batch("train_batch_size", len(X))
+        self.notify("on_batch_end", batch=(X, y), training=True, loss=loss, y_pred=None)
+        return log
 
     @torch.no_grad()
     def _validation_loss(self, X):
@@ -389,17 +390,16 @@ class EarlyStopping:
 class TrainingBar(Callback):
     """One progress bar for the whole training, with the terms of the loss."""
 
-    def __init__(self, epochs):
+    def __init__(self, name, epochs):
+        self.name = name
         self.epochs = epochs
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
-        self.bar_ = tqdm(
-            total=self.epochs, unit="epoch", desc=type(net.module_).__name__
-        )
+        self.bar_ = tqdm(total=self.epochs, unit="epoch", desc=self.name)
 
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         row = net.history[-1]
-        terms = {k: f"{v:.4g}" for k, v in row.items() if _is_term(k, v)}
+        terms = {k: v for k, v in row.items() if isinstance(v, float) and k != "dur"}
         self.bar_.set_postfix(terms, refresh=False)
         self.bar_.update()
 
@@ -548,10 +548,6 @@ def as_tensor(array):
 
 def _parameters_of(modules):
     return [parameter for module in modules for parameter in module.parameters()]
-
-
-def _is_term(name, value):
-    return isinstance(value, float) and name != "dur"
 
 
 def _copy(targets, sources):

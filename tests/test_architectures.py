@@ -62,8 +62,7 @@ def test_conv_expresses_the_ct_encoder():
     assert all(shape[2:] == (2, 2, 2) for shape in shapes_of(encoder, nn.Conv3d))
     assert sum(isinstance(m, nn.MaxPool3d) for m in encoder) == 5
     assert shapes_of(encoder, nn.Linear) == [(256, 16 * 1 * 8 * 8)]
-    # Sizes as in the 32 x 256 x 256 original, on a grid that a test can afford.
-    shape = (1, 32, 64, 64)
+    shape = (1, 32, 256, 256)
     with torch.no_grad():
         code = architecture.encoder(shape)(torch.zeros(1, *shape))
         volume = architecture.decoder(32, shape)(torch.zeros(1, 32))

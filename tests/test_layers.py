@@ -256,6 +256,18 @@ def test_cache_holds_no_value_of_the_data(digits, tmp_path):
     assert "array" not in metadata.read_text()
 
 
+def test_a_remembered_training_still_checks_the_layer(digits, tmp_path):
+    X, _ = digits
+    model = AE(2, memory=tmp_path, **FIT).fit(X)
+    with pytest.raises(ValueError, match="`layer` must be one of"):
+        model.set_params(layer="nu").fit(X)
+
+
+def test_memory_without_a_folder_trains(digits, trainings):
+    AE(2, memory=Memory(None), **FIT).fit(digits[0])
+    assert trainings() == 1
+
+
 def test_memory_must_be_a_cache(digits):
     with pytest.raises(ValueError, match="'memory' parameter of AE"):
         AE(memory=3).fit(digits[0])

@@ -206,8 +206,13 @@ def test_number_of_draws_must_be_a_positive_int(fitted, n_samples):
 
 
 def test_bernoulli_refuses_values_outside_of_0_and_1():
-    with pytest.raises(ValueError, match=r"needs values in \[0, 1\], but X runs from"):
-        AE(likelihood="bernoulli").fit(X)
+    message = r"likelihood=Bernoulli\(\) needs values in \[0, 1\], but X runs from"
+    model = AE(likelihood="bernoulli", max_iter=1)
+    with pytest.raises(ValueError, match=message):
+        model.fit(X)
+    model.fit(np.clip(X, 0, 1))
+    with pytest.raises(ValueError, match=message):
+        model.partial_fit(X)
 
 
 def test_names_of_likelihoods_are_those_of_the_table():
