@@ -31,6 +31,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/plot_",
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
+    "capture_repr": (),
     "abort_on_example_error": True,
 }
 warnings.filterwarnings("ignore", message=".*non-interactive")

@@ -8,8 +8,8 @@ place, all in one grid.
 """
 
 # %%
-# One grid, three rivals
-# ----------------------
+# One grid for layers, sizes and PCA
+# ----------------------------------
 #
 # ``layer`` is an ordinary parameter: ``mu`` is the mean of the code, ``encoder.4`` the
 # last hidden layer of the encoder. With ``memory``, the three layers of one size share
@@ -76,8 +76,8 @@ ax.set_title("Digits: logistic regression on the code")
 # What the code keeps
 # -------------------
 #
-# ``inverse_transform`` decodes a code. Next to PCA of the same size, the VAE keeps the
-# strokes apart from the grid of the principal components.
+# ``inverse_transform`` decodes a code. From as many numbers as PCA the VAE gives the
+# digits back with clean strokes and less than half of the squared error.
 
 scaler = MinMaxScaler().fit(X_train)
 A, B = scaler.transform(X_train), scaler.transform(X_test)
@@ -111,8 +111,8 @@ fig.colorbar(points, ax=axes, ticks=range(10), label="digit")
 # How the training went
 # ---------------------
 #
-# The history has the terms of the loss, in nats per sample. The two add up to the loss;
-# the likelihood is a density, so it may well turn negative.
+# The history has the terms of the loss, in nats per sample. A likelihood of continuous
+# data is a density, so its logarithm may have either sign.
 
 history = pd.DataFrame(models["VAE"].history_).set_index("epoch")
 fig, ax = plt.subplots(figsize=(6, 3.5), layout="constrained")

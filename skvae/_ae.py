@@ -13,8 +13,10 @@ class AE(BaseAutoencoder):
 
     .. math:: \min \; \frac1n \sum_{i=1}^n -\log p\left(x_i \mid \mu(x_i)\right)
 
-    The default Gaussian likelihood learns its scale, so features need no scaling to one
-    another's size; ``likelihood="squared_error"`` gives the plain squared error.
+    The default Gaussian likelihood learns its scale; ``likelihood="squared_error"``
+    gives the plain squared error. As with PCA, neither a common scale nor offsets of
+    the features matter, but features of larger variance weigh more: standardize tables
+    of unlike columns.
 
     Parameters
     ----------
@@ -23,8 +25,9 @@ class AE(BaseAutoencoder):
     architecture : {"mlp", "conv", "resnet"}, object or tuple, default="mlp"
         The networks: a name for the defaults of `MLP`, `Conv` or `ResNet`; such an
         object; any object with the methods ``encoder(sample_shape)`` and
-        ``decoder(n_inputs, sample_shape)``; or a pair (encoder, decoder) of
-        ``torch.nn.Module``, which are copied and trained from the weights they hold.
+        ``decoder(n_inputs, sample_shape)``; a pair (encoder, decoder) of
+        ``torch.nn.Module``, or one that has both as parts, which are copied and trained
+        from the weights they hold.
     image_shape : tuple of int, default=None
         Shape of one sample, such as (c, h, w) or (c, d, h, w), for a flat `X` whose
         axes the networks need. None takes the shape of `X`.

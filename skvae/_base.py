@@ -1,11 +1,16 @@
 """The base class of all autoencoders."""
 
+import inspect
 import math
 import os
+import pickle
 import warnings
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
+from importlib.metadata import version
 from numbers import Integral
 from pathlib import Path
+from types import FunctionType
 
 import joblib
 import numpy as np
@@ -14,7 +19,11 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, check_memory
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    check_memory,
+)
 
 from ._random import child_seed, draw_seed
 from ._validation import (
@@ -162,7 +171,15 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         """
         context = self._begin_callbacks(X)
         with _unchanged_on_error(self):
-            rows = self._fit(X, X_val, groups, self.max_iter, self.warm_start, context)
+            rows = self._fit(
+                X,
+                X_val,
+                groups,
+                max_iter=self.max_iter,
+                early_stopping=self.early_stopping,
+                resume=self.warm_start,
+                context=context,
+            )
         self._diagnose(rows)
         if context is not None:
             context.call_on_fit_task_end(estimator=self, X=X)
@@ -171,6 +188,9 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
         """Train for one more epoch, or for the first.
+
+        The first call takes the mean and the spread of the features from its samples,
+        for good; they should be many enough for that. Nothing is held out.
 
         Parameters
         ----------
@@ -184,7 +204,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         self : object
         """
         with _unchanged_on_error(self):
-            self._fit(X, None, None, max_iter=1, resume=True)
+            self._fit(X, max_iter=1, early_stopping=False, resume=True)
         return self
 
     def transform(self, X):
@@ -323,6 +343,8 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
     def __getstate__(self):
         state = dict(super().__getstate__())
         if "_net" in state:
+            # Callbacks hold on to what they have seen, optimizers and the like.
+            state["callbacks"] = clone(self.callbacks, safe=False)
             state["_net"] = state["_net"].get_state()
             del state["module_"]
         return state
@@ -340,7 +362,17 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         context = self._init_callback_context(max_subtasks=self.max_iter)
         return context.call_on_fit_task_begin(estimator=self, X=X)
 
-    def _fit(self, X, X_val, groups, max_iter, resume, context=None):
+    def _fit(
+        self,
+        X,
+        X_val=None,
+        groups=None,
+        *,
+        max_iter,
+        early_stopping,
+        resume,
+        context=None,
+    ):
         old = self._net.get_state() if resume and hasattr(self, "_net") else None
         rows, shape = check_rows(self, X, reset=old is None)
         if old is None:
@@ -348,30 +380,41 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
             self.sample_shape_ = check_image_shape(self.image_shape, shape)
         else:
             self._check_structure()
+        likelihood = self._new_likelihood()
+        check_support(rows, likelihood)
         if X_val is not None:
-            X_val, _ = check_rows(self, X_val, reset=False)
+            X_val, _ = check_rows(self, X_val, reset=False, name="X_val")
+            check_support(X_val, likelihood, name="X_val")
+        if groups is not None:
+            groups = np.asarray(groups)
+            check_consistent_length(rows, groups)
+        seed = draw_seed(self.random_state) if old is None else old["seed"]
 
         def train():
-            return self._train(rows, X_val, groups, max_iter, old, context)
+            held_out = X_val
+            index = np.arange(len(rows))
+            if early_stopping and X_val is None:
+                index, rest = self._split(rows, groups, seed)
+                held_out = rows[rest]
+            return self._train(
+                rows, index, held_out, seed, old, max_iter, early_stopping, context
+            )
 
-        net = self._remember(train, (rows, X_val, groups, max_iter, old))
+        repeatable = None if self.random_state is None else seed
+        inputs = rows, X_val, groups, max_iter, early_stopping, old, repeatable
+        net = self._remember(train, inputs)
         vars(self).update(self._fitted_attributes(net))
         self._after_training(rows)
         return rows
 
-    def _train(self, rows, X_val, groups, max_iter, old, context):
+    def _train(self, rows, index, X_val, seed, old, max_iter, early_stopping, context):
         """Build a net, fresh or in an earlier state, and train it."""
         from . import _net
 
-        check_support(rows, self._new_likelihood())
-        seed = draw_seed(self.random_state) if old is None else old["seed"]
-        index = np.arange(len(rows))
-        if self.early_stopping and X_val is None:
-            index, held_out = self._split(rows, groups, seed)
-            X_val = rows[held_out]
         callbacks = list(self.callbacks or [])
+        bar = _net.TrainingBar(type(self).__name__, max_iter)
         if self.verbose:
-            callbacks.append(_net.TrainingBar(type(self).__name__, max_iter))
+            callbacks.append(bar)
         if context is not None:
             callbacks.append(_net.ScikitLearnCallbacks(self, context))
         if old is None:
@@ -379,12 +422,22 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         else:
             net = self._net_in_state(old, self.device, callbacks)
         stopping = None
-        if self.early_stopping:
+        if early_stopping:
             stopping = _net.EarlyStopping(self.n_iter_no_change, self.tol)
-        return net.train(rows, index, epochs=max_iter, X_val=X_val, stopping=stopping)
+        try:
+            return net.train(
+                rows, index, epochs=max_iter, X_val=X_val, stopping=stopping
+            )
+        finally:
+            bar.close()
 
     def _split(self, rows, groups, seed):
         """Set a share of the samples, or of their groups, aside."""
+        if groups is not None and len(np.unique(groups)) < 2:
+            raise ValueError(
+                "`groups` holds a single group, so that `early_stopping` can't set one "
+                "aside. Pass `X_val`, or set early_stopping=False."
+            )
         splitter = ShuffleSplit if groups is None else GroupShuffleSplit
         split = splitter(1, test_size=self.validation_fraction, random_state=seed)
         return next(split.split(rows, groups=groups))
@@ -434,6 +487,12 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
 
         if isinstance(self.likelihood, str):
             return LIKELIHOODS[self.likelihood]()
+        if isinstance(self.likelihood, type):
+            name = self.likelihood.__name__
+            raise ValueError(
+                f"`likelihood` must be an instance, got the class {name}. Write "
+                f"{name}()."
+            )
         return clone(self.likelihood, safe=False)
 
     def _fitted_attributes(self, net):
@@ -463,13 +522,15 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
                 stacklevel=2,
             )
             device = "cpu"
-        return type(self)(**self._built_with)._net_in_state(state, device)
+        builder = type(self).__new__(type(self))  # subclasses may take other arguments
+        vars(builder).update(self._built_with, layer="mu")
+        return builder._net_in_state(state, device)
 
     def _check_structure(self):
         """Raise if a parameter that fixes the networks changed since they were made."""
         for name in self._structure:
             old, new = self._built_with[name], getattr(self, name)
-            if repr(old) != repr(new):
+            if joblib.hash(_content(old)) != joblib.hash(_content(new)):
                 raise ValueError(
                     f"`{name}` was {old!r} when the networks were made and is now "
                     f"{new!r}. To go on training keep it; to start anew use fit with "
@@ -482,17 +543,26 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
             return train()
         is_path = isinstance(self.memory, os.PathLike)
         memory = check_memory(os.fspath(self.memory) if is_path else self.memory)
-        ignored = ("layer", "memory", "verbose")
-        parameters = self.get_params(deep=False)
-        parameters = {
-            name: _fingerprint(value)
-            for name, value in parameters.items()
-            if name not in ignored
-        }
-        key = joblib.hash((type(self).__qualname__, parameters, inputs))
+        key = self._key(inputs)
         with _locked(memory, key):  # of two processes that want it, one trains
             state = memory.cache(_state_after, ignore=["train"])(key, train)
         return self._net_in_state(state, self.device)
+
+    def _key(self, inputs):
+        """Hash all that a training depends on; `inputs` hold the seed."""
+        parameters = self.get_params(deep=False)
+        for name in ("layer", "memory", "verbose", "random_state"):
+            parameters.pop(name)
+        parameters["callbacks"] = clone(self.callbacks, safe=False)
+        versions = version("skvae"), version("torch")
+        what = _class_content(type(self)), versions, _content(parameters), inputs
+        try:
+            return joblib.hash(what)
+        except pickle.PicklingError as error:
+            raise ValueError(
+                f"`memory` needs parameters that can be pickled ({error}). Define "
+                "functions in a module, or set memory=None."
+            ) from error
 
     def _after_training(self, rows):
         """Learn more from the trained networks."""
@@ -521,14 +591,33 @@ def _unchanged_on_error(estimator):
         raise
 
 
-def _fingerprint(value):
-    """Replace torch modules, whose copies pickle differently, by their content."""
-    if isinstance(value, tuple):
-        return tuple(map(_fingerprint, value))
-    if hasattr(value, "state_dict"):
-        weights = value.state_dict().items()
-        return repr(value), {name: tensor.cpu().numpy() for name, tensor in weights}
+def _content(value):
+    """Break a value down to plain ones that hash alike if they mean the same.
+
+    Torch modules pickle differently from copy to copy; they are taken for their class
+    and their attributes, weights included.
+    """
+    if isinstance(value, np.generic):
+        return value.item()
+    if hasattr(value, "detach"):
+        return value.detach().cpu().numpy()
+    if isinstance(value, dict):
+        return {name: _content(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_content(part) for part in value]
+    if hasattr(value, "__dict__") and not isinstance(value, type | FunctionType):
+        return [_class_content(type(value)), _content(vars(value))]
     return value
+
+
+@lru_cache
+def _class_content(cls):
+    """Name a class, with its source where there is one, since users change theirs."""
+    try:
+        source = inspect.getsource(cls)
+    except (OSError, TypeError):
+        source = None
+    return cls.__module__, cls.__qualname__, source
 
 
 def _locked(memory, key):
@@ -547,8 +636,8 @@ def _as_list(layers):
 def _check_layers(layers, valid):
     """Return a list of names of layers, all of them valid."""
     names = _as_list(layers)
-    unknown = [name for name in names if name not in valid]
-    if unknown or not names or len(set(names)) < len(names):
+    known = all(isinstance(name, str) and name in valid for name in names)
+    if not names or not known or len(set(names)) < len(names):
         raise ValueError(
             f"`layer` must be one of, or a list without repeats of {list(valid)}; "
             f"got {layers!r}."

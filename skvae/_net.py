@@ -35,15 +35,16 @@ class Net(NeuralNet):
         Source of all randomness. Every epoch has its own generator, seeded by `seed`
         and the number of the epoch, so training can be resumed anywhere.
     architecture : object
-        What built the networks. If its `draws_privately` is not true, PyTorch's global
-        random state is lent to the networks in each epoch and put back.
+        What built the networks. If its `self_contained` is not true, the networks get
+        copies of the data, and in each epoch PyTorch's global random state, which is
+        put back.
     **kwargs
         Arguments of `skorch.NeuralNet`: lr, batch_size, callbacks, device.
     """
 
     def __init__(self, module, *, seed, architecture, **kwargs):
         self.seed = seed
-        self.draws_privately = getattr(architecture, "draws_privately", False)
+        self.self_contained = getattr(architecture, "self_contained", False)
         shape = tuple(module.shift.shape)
         plan = getattr(architecture, "inference_batch", inference_batch)
         self.inference_batch_size, self.row_multiple = plan(shape)
@@ -94,20 +95,24 @@ class Net(NeuralNet):
         self.notify("on_train_begin", X=X, y=y)
         if self.history:  # a schedule made anew takes the step again that it took last
             self._set_learning_rates(rates)
+            if stopping is not None:
+                stopping.reached(self._validation_loss(X_val), weights)
         for _ in range(epochs):
             try:
                 self._run_epoch(X, y, index, X_val)
             except KeyboardInterrupt:
                 if not last_epoch.taken:
                     raise
-                self._fall_back(last_epoch, weights)
+                self._fall_back(last_epoch)
                 break
             try:
                 self.notify("on_epoch_end", dataset_train=X, dataset_valid=X_val)
+                last_epoch.take(self._tensors())
+                if stopping is not None:
+                    loss = self.history[-1]["valid_loss"]
+                    if stopping.reached(loss, weights):
+                        break
             except KeyboardInterrupt:  # how skorch's callbacks stop a training
-                break
-            last_epoch.take(weights)
-            if stopping is not None and stopping.reached(self.history, weights):
                 break
         if stopping is not None:
             stopping.restore_best(weights)
@@ -132,7 +137,7 @@ class Net(NeuralNet):
         self.module_.train()
         order = torch.randperm(len(index), generator=generator, device=self.device)
         order = index[order.to(index.device)].to(X.device)
-        rng = nullcontext() if self.draws_privately else lent_rng(seed, self.device)
+        rng = nullcontext() if self.self_contained else lent_rng(seed, self.device)
         with rng:
             means = self._run_batches(X, y, order, generator, epoch)
         for name, value in means.items():
@@ -144,7 +149,9 @@ class Net(NeuralNet):
     def _run_batches(self, X, y, order, generator, epoch):
         """Take a step per batch; return the mean of each term over the samples."""
         step = self._watched_step if self._is_watched() else self._step
-        batches = order.split(self.batch_size)
+        batches = list(order.split(self.batch_size))
+        if not self.self_contained and len(batches) > 1 and len(batches[-1]) == 1:
+            batches[-2:] = [torch.cat(batches[-2:])]  # for batch normalization
         table = None
         for i, rows in enumerate(batches):
             batch = self._fetch(X, rows), self._fetch(y, rows)
@@ -161,13 +168,15 @@ class Net(NeuralNet):
             return None
         return tensor.index_select(0, rows).to(self.device, non_blocking=True)
 
-    def _step(self, X, y, **kwargs):
+    def _step(self, X, y, on_gradient=None, **kwargs):
         """Update the submodules of each phase; return the terms of all losses."""
         log = {}
         for phase, optimizer in self.optimizers_.items():
             terms = self.module_.losses(phase, X, y, **kwargs)
             optimizer.zero_grad()
-            terms["loss"].backward()
+            terms["loss"].backward(self.module_.gradient_scale)
+            if on_gradient is not None:
+                on_gradient()
             optimizer.step()
             log |= {name: value.detach() for name, value in terms.items()}
         return log
@@ -177,13 +186,22 @@ class Net(NeuralNet):
         return any(
             getattr(type(callback), hook) is not getattr(Callback, hook)
             for _, callback in self.callbacks_
-            for hook in ("on_batch_begin", "on_batch_end")
+            for hook in ("on_batch_begin", "on_batch_end", "on_grad_computed")
         )
 
     def _watched_step(self, X, y, **kwargs):
         """Take a step before the eyes of skorch's callbacks."""
+
+        def on_gradient():
+            self.notify(
+                "on_grad_computed",
+                named_parameters=list(self.module_.named_parameters()),
+                batch=(X, y),
+                training=True,
+            )
+
         self.notify("on_batch_begin", batch=(X, y), training=True)
-        log = self._step(X, y, **kwargs)
+        log = self._step(X, y, on_gradient, **kwargs)
         loss = log["loss"]
         self.history.record_batch("train_loss", loss.item())
         self.history.record_batch("train_batch_size", len(X))
@@ -198,7 +216,7 @@ class Net(NeuralNet):
         generator = torch.Generator(self.device).manual_seed(seed)
         total = 0.0
         for batch in X.split(self.batch_size):
-            batch = batch.to(self.device)
+            batch = batch.to(self.device, copy=not self.self_contained)
             for phase in self.optimizers_:
                 loss = self.module_.losses(phase, batch, generator=generator)["loss"]
                 total += loss.item() * len(batch)
@@ -217,10 +235,18 @@ class Net(NeuralNet):
             before = [row[name] for row in self.history[:-1] if name in row]
             self.history.record(f"{name}_best", value < min(before, default=math.inf))
 
-    def _fall_back(self, last_epoch, weights):
+    def _tensors(self):
+        """List all that training changes: weights and what the optimizers keep."""
+        tensors = list(self.module_.state_dict().values())
+        for optimizer in self.optimizers_.values():
+            for state in optimizer.state.values():
+                tensors += [v for v in state.values() if isinstance(v, torch.Tensor)]
+        return tensors
+
+    def _fall_back(self, last_epoch):
         epoch = len(self.history)
         del self.history[-1]
-        last_epoch.restore(weights)
+        last_epoch.restore(self._tensors())
         warnings.warn(
             f"Training was interrupted in epoch {epoch}: the model keeps the weights "
             f"of epoch {epoch - 1}.",
@@ -290,7 +316,7 @@ class Net(NeuralNet):
         missing = -len(array) % self.row_multiple
         if missing:
             array = np.pad(array, [(0, missing), *[(0, 0)] * (array.ndim - 1)])
-        return as_tensor(array).to(self.device)
+        return as_tensor(array).to(self.device, copy=not self.self_contained)
 
     def _learning_rates(self):
         return [
@@ -369,9 +395,8 @@ class EarlyStopping:
         self._n_waited = 0
         self._best = Snapshot()
 
-    def reached(self, history, weights):
-        """Look at the last epoch; return whether training should stop."""
-        loss = history[-1]["valid_loss"]
+    def reached(self, loss, weights):
+        """Look at the validation loss of an epoch; return whether to stop after it."""
         if loss < self._best_loss:
             self._best_loss = loss
             self._best.take(weights)
@@ -403,8 +428,9 @@ class TrainingBar(Callback):
         self.bar_.set_postfix(terms, refresh=False)
         self.bar_.update()
 
-    def on_train_end(self, net, X=None, y=None, **kwargs):
-        self.bar_.close()
+    def close(self):
+        if hasattr(self, "bar_"):
+            self.bar_.close()
 
 
 class ScikitLearnCallbacks(Callback):
@@ -427,7 +453,7 @@ class ScikitLearnCallbacks(Callback):
             raise KeyboardInterrupt
 
 
-_lending = threading.Lock()
+_lending = threading.RLock()
 
 
 @contextmanager

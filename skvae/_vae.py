@@ -2,6 +2,8 @@ import math
 import warnings
 from numbers import Integral
 
+import numpy as np
+from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseAutoencoder
@@ -27,7 +29,8 @@ class VAE(BaseAutoencoder):
 
     in nats, summed over features and over components. The default Gaussian likelihood
     learns its scale (sigma-VAE), which balances the two terms for features in [0, 1],
-    standardized features and Hounsfield units alike.
+    standardized features and Hounsfield units alike. As with PCA, features of larger
+    variance weigh more: standardize tables of unlike columns.
 
     Parameters
     ----------
@@ -36,8 +39,9 @@ class VAE(BaseAutoencoder):
     architecture : {"mlp", "conv", "resnet"}, object or tuple, default="mlp"
         The networks: a name for the defaults of `MLP`, `Conv` or `ResNet`; such an
         object; any object with the methods ``encoder(sample_shape)`` and
-        ``decoder(n_inputs, sample_shape)``; or a pair (encoder, decoder) of
-        ``torch.nn.Module``, which are copied and trained from the weights they hold.
+        ``decoder(n_inputs, sample_shape)``; a pair (encoder, decoder) of
+        ``torch.nn.Module``, or one that has both as parts, which are copied and trained
+        from the weights they hold.
     image_shape : tuple of int, default=None
         Shape of one sample, such as (c, h, w) or (c, d, h, w), for a flat `X` whose
         axes the networks need. None takes the shape of `X`.
@@ -227,9 +231,14 @@ class VAE(BaseAutoencoder):
                 f"`n_samples` must be an int >= 1 or None, got {n_samples!r}."
             )
         rows, _ = check_rows(self, X, reset=False)
-        shape = (n_samples or 1, *self.layer_names_["mu"])
+        chunks = gen_batches(len(rows), 1024)  # the noise of all rows would be large
+        scores = [self._bound(rows[chunk], n_samples) for chunk in chunks]
+        return np.concatenate(scores)
+
+    def _bound(self, rows, n_draws):
+        shape = (n_draws or 1, *self.layer_names_["mu"])
         noise = row_noise(rows, self._net.seed, math.prod(shape)).reshape(-1, *shape)
-        if n_samples is None:
+        if n_draws is None:
             bound, noise = self.module_.elbo, noise[:, 0]
         else:
             bound = self.module_.importance_weighted_bound

@@ -6,12 +6,18 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import assert_all_finite
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    Options,
+    StrOptions,
+)
 from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 from sklearn.utils.validation import check_array, validate_data
 
 __all__ = [
     "HasMethods",
+    "Options",
     "StrOptions",
     "at_least",
     "check_codes",
@@ -37,7 +43,7 @@ fraction = Interval(Real, 0, 1, closed="neither")
 share = Interval(Real, 0, 1, closed="left")
 
 
-def check_rows(estimator, X, *, reset):
+def check_rows(estimator, X, *, reset, name="X"):
     """Validate samples of any rank.
 
     Parameters
@@ -46,6 +52,8 @@ def check_rows(estimator, X, *, reset):
         Receives `n_features_in_` and `feature_names_in_` when `reset`.
     X : array-like of shape (n_samples, n_features) or (n_samples, ...)
     reset : bool
+    name : str
+        What to call `X` in errors.
 
     Returns
     -------
@@ -60,8 +68,8 @@ def check_rows(estimator, X, *, reset):
     if len(shape) > 1:
         if not reset and shape not in (estimator._input_shape, estimator.sample_shape_):
             raise ValueError(
-                f"X has samples of shape {shape}, but {type(estimator).__name__} was "
-                f"fitted on samples of shape {estimator._input_shape}."
+                f"{name} has samples of shape {shape}, but {type(estimator).__name__} "
+                f"was fitted on samples of shape {estimator._input_shape}."
             )
         X = np.asarray(X).reshape(X.shape[0], math.prod(shape))
     rows = validate_data(
@@ -76,7 +84,9 @@ def check_rows(estimator, X, *, reset):
     with np.errstate(all="ignore"):
         probe = flat @ flat  # on all cores, unlike the thorough check
     if not np.isfinite(probe):
-        assert_all_finite(rows, estimator_name=type(estimator).__name__, input_name="X")
+        assert_all_finite(
+            rows, estimator_name=type(estimator).__name__, input_name=name
+        )
     return rows, shape
 
 
@@ -107,14 +117,17 @@ def check_codes(Z, n_components):
     return Z
 
 
-def check_support(rows, likelihood):
-    """Raise if the data lie outside of what the likelihood can produce."""
+def check_support(rows, likelihood, name="X"):
+    """Raise if the data lie outside of what the likelihood can produce.
+
+    Scalers that map to an interval may miss its ends by rounding; that is let pass.
+    """
     low, high = likelihood.support
-    if rows.min() < low or rows.max() > high:
+    if rows.min() < low - 1e-6 or rows.max() > high + 1e-6:
         raise ValueError(
-            f"likelihood={likelihood} needs values in [{low:g}, {high:g}], but X runs "
-            f"from {rows.min():g} to {rows.max():g}. Scale X (MinMaxScaler), or "
-            "take likelihood='gaussian'."
+            f"likelihood={likelihood} needs values in [{low:g}, {high:g}], but {name} "
+            f"runs from {rows.min():.9g} to {rows.max():.9g}. Scale it (MinMaxScaler), "
+            "or take likelihood='gaussian'."
         )
 
 

@@ -9,7 +9,7 @@ from numbers import Integral
 
 from sklearn.base import BaseEstimator
 
-from ._validation import StrOptions, at_least, share
+from ._validation import Options, StrOptions, at_least, share
 
 _ACTIVATION = StrOptions({"elu", "gelu", "leaky_relu", "relu", "silu", "tanh"})
 _DROPOUT = [share]
@@ -19,8 +19,8 @@ _WIDTHS = ["array-like"]
 class _Architecture(BaseEstimator):
     """Parameters that are checked when a network is built from them."""
 
-    # Nothing that is built here draws from PyTorch's global random state in training.
-    draws_privately = True
+    # What is built here draws from no global random state and never changes its input.
+    self_contained = True
 
 
 class MLP(_Architecture):
@@ -120,7 +120,7 @@ class _Convolutional(_Architecture):
         "dense": ["array-like", at_least(1, Integral), None],
         "activation": [_ACTIVATION],
         "dropout": _DROPOUT,
-        "spatial_dims": [at_least(1, Integral), None],
+        "spatial_dims": [Options(Integral, {1, 2, 3}), None],
     }
 
     def encoder(self, sample_shape):
@@ -306,14 +306,25 @@ def resolve(architecture):
     """Return the object that builds the networks for what the user passed."""
     if isinstance(architecture, str):
         return ARCHITECTURES[architecture]()
+    if isinstance(architecture, type):
+        raise ValueError(
+            "`architecture` must be an instance, got the class "
+            f"{architecture.__name__}. Write {architecture.__name__}()."
+        )
     if isinstance(architecture, tuple):
-        if len(architecture) != 2:
+        if len(architecture) != 2 or not all(map(_is_module, architecture)):
             raise ValueError(
                 "`architecture` as a tuple must be a pair (encoder, decoder) of "
-                f"torch.nn.Module, got {len(architecture)} entries."
+                f"torch.nn.Module, got {architecture!r}."
             )
         return _Pair(*architecture)
+    if _is_module(architecture):
+        return _Pair(architecture.encoder, architecture.decoder)
     return architecture
+
+
+def _is_module(value):
+    return hasattr(value, "state_dict") and hasattr(value, "forward")
 
 
 def _check_widths(name, widths):

@@ -109,8 +109,11 @@ def test_residual_blocks_do_not_tie_samples_together(digits):
         (Conv(channels=(8, 2.5)), "`channels` must hold ints >= 1"),
         (Conv(dense=(0,)), "`dense` must hold ints >= 1"),
         (Conv(downsample="none"), "The 'downsample' parameter of Conv"),
+        (Conv(spatial_dims=4), "The 'spatial_dims' parameter of Conv must be"),
         (ResNet(n_blocks=0), "The 'n_blocks' parameter of ResNet"),
         ((nn.Linear(64, 8),), r"pair \(encoder, decoder\)"),
+        (("mlp", "mlp"), r"pair \(encoder, decoder\) of torch.nn.Module, got \('mlp'"),
+        (Conv, r"must be an instance, got the class Conv. Write Conv\(\)."),
         ((nn.Linear(64, 8), nn.Linear(10, 63)), "must return samples of shape"),
         ((nn.GRU(8, 8), nn.Linear(10, 64)), "must return one tensor"),
     ],
@@ -187,6 +190,68 @@ def test_an_object_of_ones_own_builds_the_networks(digits):
     model = AE(3, architecture=Custom(), max_iter=2, random_state=0).fit(X)
     assert model.transform(X).shape == (300, 3)
     assert model.reconstruct(X).shape == X.shape
+    whole = AE(3, architecture=Custom(), max_iter=3, random_state=0).fit(X)
+    assert_array_equal(model.partial_fit(X).transform(X), whole.transform(X))
+
+
+def test_one_module_may_hold_encoder_and_decoder(digits):
+    X, _ = digits
+    with torch.random.fork_rng():
+        encoder, decoder = pair()
+        whole = nn.Module()
+        whole.encoder, whole.decoder = encoder, decoder
+    codes = [
+        AE(4, architecture=a, max_iter=1, random_state=0).fit_transform(X)
+        for a in (whole, (encoder, decoder))
+    ]
+    assert_array_equal(*codes)
+
+
+class InPlace(nn.Module):
+    """Changes its input, as a careless module may."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(64, 8)
+
+    def forward(self, X):
+        X = X.flatten(1)
+        X -= 0.5
+        return self.linear(X)
+
+
+def test_modules_of_ones_own_never_see_the_data_themselves(digits):
+    X = digits[0].copy()
+    with torch.random.fork_rng():
+        decoder = nn.Sequential(nn.Linear(3, 64), nn.Unflatten(1, (8, 8)))
+        model = AE(3, architecture=(InPlace(), decoder), likelihood="bernoulli")
+    model.set_params(max_iter=2, random_state=0).fit(X[:200], X_val=X[200:])
+    model.transform(X)
+    model.score_samples(X)
+    assert_array_equal(X, digits[0])
+
+
+def test_batch_normalization_meets_no_single_sample(digits):
+    X, _ = digits
+    with torch.random.fork_rng():
+        encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8))
+        decoder = nn.Sequential(nn.Linear(3, 64), nn.Unflatten(1, (8, 8)))
+    model = AE(3, architecture=(encoder, decoder), max_iter=2, random_state=0)
+    assert np.isfinite(model.fit(X[:129]).transform(X)).all()
+
+
+class Pretrained(Custom):
+    """Fits another model while its own networks are built."""
+
+    def encoder(self, sample_shape):
+        inner = AE(8, architecture=Custom(), max_iter=1, random_state=0)
+        return inner.fit(np.zeros((4, *sample_shape))).module_.encoder
+
+
+def test_models_may_be_built_within_models(digits):
+    X, _ = digits
+    model = AE(3, architecture=Pretrained(), max_iter=1, random_state=0).fit(X)
+    assert model.transform(X).shape == (300, 3)
 
 
 def test_dropout_is_active_in_training_only(digits):

@@ -1,5 +1,7 @@
 """Together with the rest of scikit-learn."""
 
+import copy
+
 import joblib
 import numpy as np
 import pandas as pd
@@ -200,6 +202,19 @@ def test_read_only_memmaps_are_left_alone(table, tmp_path):
         VAE(2, **FIT).fit_transform(mapped), VAE(2, **FIT).fit_transform(X)
     )
     assert_array_equal(mapped, X)
+
+
+class Small(VAE):
+    """A subclass with a constructor of its own."""
+
+    def __init__(self, n_components=2, *, max_iter=3):
+        super().__init__(n_components, max_iter=max_iter, random_state=0)
+
+
+def test_subclasses_with_fewer_arguments_can_be_copied(table):
+    X, _ = table
+    model = Small().fit(X)
+    assert_array_equal(copy.deepcopy(model).transform(X), model.transform(X))
 
 
 def test_clone_gives_an_unfitted_equal(table):

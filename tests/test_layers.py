@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from skorch.callbacks import EpochScoring, LRScheduler
 
 import skvae._net
 from skvae import AE, MLP, VAE, Conv
@@ -75,7 +76,7 @@ def test_columns_stand_side_by_side_named_after_their_layer(vae, digits):
     assert_array_equal(model.transform(X), expected)
 
 
-@pytest.mark.parametrize("layer", ["nu", ["mu", "nu"], [], ["mu", "mu"]])
+@pytest.mark.parametrize("layer", ["nu", ["mu", "nu"], [], ["mu", "mu"], [["mu"]]])
 def test_a_wrong_layer_lists_the_valid_ones(layer, digits):
     X, _ = digits
     model = AE(architecture=MLP((8,)), **FIT)
@@ -246,6 +247,63 @@ def test_modules_of_ones_own_are_remembered(digits, trainings, tmp_path):
         encoder[1].weight += 1
     model.fit(X)
     assert trainings() == 2
+
+
+class Scaled(torch.nn.Module):
+    """Holds a plain attribute besides its weights."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+        self.linear = torch.nn.Linear(64, 8)
+
+    def forward(self, X):
+        return self.linear(self.factor * X.flatten(1))
+
+
+def test_attributes_of_modules_matter(digits, trainings, tmp_path):
+    X, _ = digits
+    with torch.random.fork_rng():
+        encoder = Scaled(1.0)
+        decoder = torch.nn.Sequential(
+            torch.nn.Linear(3, 64), torch.nn.Unflatten(1, (8, 8))
+        )
+    model = AE(3, architecture=(encoder, decoder), memory=tmp_path, **FIT).fit(X)
+    encoder.factor = 5.0
+    model.fit(X)
+    assert trainings() == 2
+
+
+def test_random_state_instances_go_on(digits, trainings, tmp_path):
+    X, _ = digits
+
+    def codes():
+        rng = np.random.RandomState(0)
+        model = AE(2, max_iter=1, random_state=rng, memory=tmp_path)
+        return model.fit(X).transform(X), model.fit(X).transform(X)
+
+    first, second = codes()
+    assert not np.array_equal(first, second)
+    again = codes()
+    assert trainings() == 2
+    assert_array_equal(again[0], first)
+    assert_array_equal(again[1], second)
+
+
+def test_callbacks_are_part_of_the_key(digits, trainings, tmp_path):
+    X, _ = digits
+    schedule = LRScheduler("StepLR", step_size=1)
+    model = AE(2, memory=tmp_path, callbacks=[schedule], **FIT)
+    codes = model.fit(X).transform(X)
+    assert_array_equal(model.fit(X).transform(X), codes)
+    assert trainings() == 1
+    clone(model).set_params(callbacks=[LRScheduler("StepLR", step_size=2)]).fit(X)
+    assert trainings() == 2
+    model.set_params(callbacks=[EpochScoring(lambda net, X, y=None: 0.0)])
+    with pytest.raises(
+        ValueError, match="`memory` needs parameters that can be pickled"
+    ):
+        model.fit(X)
 
 
 def test_cache_holds_no_value_of_the_data(digits, tmp_path):

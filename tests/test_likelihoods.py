@@ -73,6 +73,17 @@ def test_squared_error_is_in_squared_units_of_the_data():
     np.testing.assert_allclose(nll(nn.SquaredError(), 3.0), 9 * expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("likelihood", ["gaussian", "laplace", "squared_error"])
+@pytest.mark.parametrize("factor", [1e-6, 1e4])
+def test_an_ae_learns_alike_in_any_unit(likelihood, factor):
+    data = np.random.default_rng(0).normal(size=(200, 2)) @ np.ones((2, 6))
+    codes = [
+        AE(2, likelihood=likelihood, max_iter=20, random_state=0).fit_transform(X)
+        for X in (data, factor * data)
+    ]
+    np.testing.assert_allclose(codes[1], codes[0], atol=0.01)
+
+
 @pytest.mark.parametrize("scale", ["all", 0, -1.0])
 def test_scale_must_be_known_or_positive(scale):
     with pytest.raises(ValueError, match=r"`scale` of Gaussian must be 'shared'"):
@@ -210,9 +221,26 @@ def test_bernoulli_refuses_values_outside_of_0_and_1():
     model = AE(likelihood="bernoulli", max_iter=1)
     with pytest.raises(ValueError, match=message):
         model.fit(X)
-    model.fit(np.clip(X, 0, 1))
+    unit = np.clip(X, 0, 1)
+    model.fit(unit + 1e-7)  # what a MinMaxScaler may miss by rounding
     with pytest.raises(ValueError, match=message):
         model.partial_fit(X)
+    with pytest.raises(ValueError, match="but X_val runs from"):
+        model.fit(unit, X_val=255 * unit)
+
+
+def test_a_class_is_no_likelihood():
+    with pytest.raises(ValueError, match=r"`likelihood` must be an instance.*Gaussian"):
+        AE(likelihood=nn.Gaussian).fit(X)
+
+
+def test_scores_do_not_depend_on_how_many_there_are():
+    data = np.random.default_rng(0).random((2100, 4)).astype(np.float32)
+    model = VAE(2, max_iter=2, random_state=0).partial_fit(data)
+    for n_samples in (None, 3):
+        scores = model.score_samples(data, n_samples)
+        part = model.score_samples(data[1000:1100], n_samples)
+        np.testing.assert_array_equal(scores[1000:1100], part)
 
 
 def test_names_of_likelihoods_are_those_of_the_table():

@@ -40,7 +40,7 @@ def test_volumes_of_patients_reconstruct(model, shared_data):
 
 
 @MODELS
-def test_a_table_of_any_scale_trains_on_defaults(model, shared_data):
+def test_a_table_of_huge_values_trains_on_defaults(model, shared_data):
     table = pd.read_csv(shared_data / "sts" / "radiomics_features.csv")
     X = table.drop(columns=["patient_id", "lung_metastasis"])
     assert np.ptp(X.to_numpy()) > 1e11

@@ -79,8 +79,9 @@ def test_codes_of_another_width_are_refused(model, digits):
 @MODELS
 def test_groups_must_be_as_many_as_samples(model, digits):
     X, _ = digits
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        model(early_stopping=True).fit(X, groups=[1, 2])
+    for early_stopping in (False, True):
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            model(early_stopping=early_stopping).fit(X, groups=[1, 2])
 
 
 @MODELS

@@ -15,11 +15,13 @@ from skorch.callbacks import (
     Callback,
     Checkpoint,
     EpochScoring,
+    GradientNormClipping,
     LRScheduler,
     PrintLog,
     ProgressBar,
 )
 from skorch.callbacks import EarlyStopping as SkorchEarlyStopping
+from tqdm.auto import tqdm
 
 from skvae import AE, MLP, VAE, PosteriorCollapseWarning
 from skvae.nn import Gaussian
@@ -135,6 +137,28 @@ def test_groups_stay_on_one_side_of_the_validation_split(model, digits, monkeypa
     assert sorted([*train, *valid]) == list(range(300))
 
 
+def test_early_stopping_starts_from_what_there_was(digits):
+    X, _ = digits
+    model = AE(max_iter=60, early_stopping=True, warm_start=True, random_state=0)
+    before = model.fit(X[:200], X_val=X[200:]).score(X[200:])
+    model.set_params(learning_rate=0.05, max_iter=3).fit(X[:200], X_val=X[200:])
+    assert model.n_iter_ == 63
+    assert model.score(X[200:]) >= before
+
+
+def test_partial_fit_holds_nothing_out(digits):
+    X, _ = digits
+    models = [AE(early_stopping=stop, random_state=0) for stop in (True, False)]
+    codes = [model.partial_fit(X).transform(X) for model in models]
+    assert_array_equal(*codes)
+    models[0].partial_fit(X[:1])
+
+
+def test_a_single_group_can_not_be_split(digits):
+    with pytest.raises(ValueError, match="`groups` holds a single group"):
+        AE(early_stopping=True).fit(digits[0], groups=np.zeros(300))
+
+
 def test_too_few_samples_to_hold_some_out(digits):
     with pytest.raises(ValueError, match="n_samples=1"):
         AE(early_stopping=True).fit(digits[0][:1])
@@ -196,6 +220,14 @@ def test_warm_start_refuses_other_networks(change, digits):
     assert_array_equal(model.transform(X), codes)
 
 
+def test_equal_parameters_of_other_types_go_on(digits):
+    X = digits[0].reshape(300, 64)
+    model = AE(3, image_shape=(8, 8), architecture=MLP((8,)), max_iter=1).fit(X)
+    model.set_params(n_components=np.int64(3), image_shape=[8, 8])
+    model.set_params(architecture=MLP([8])).partial_fit(X)
+    assert model.n_iter_ == 2
+
+
 # --- callbacks ----------------------------------------------------------------------
 
 
@@ -228,6 +260,29 @@ def test_skorch_callbacks_work(digits, tmp_path, capsys):
         row["likelihood"] for row in model.history_
     )
     assert "train_loss" in capsys.readouterr().out
+
+
+def test_gradients_can_be_clipped(digits):
+    X, _ = digits
+    seen = []
+
+    class Spy(Callback):
+        def on_grad_computed(self, net, named_parameters, **kwargs):
+            seen.append(sum(p.grad.abs().sum().item() for _, p in named_parameters))
+
+    AE(max_iter=2, callbacks=[Spy()], random_state=0).fit(X)
+    free, seen[:] = list(seen), []
+    AE(max_iter=2, callbacks=[GradientNormClipping(1e-3), Spy()], random_state=0).fit(X)
+    assert len(seen) == len(free) == 6
+    assert max(seen) < 1 < min(free)
+
+
+def test_pickles_leave_what_callbacks_hold_behind(digits):
+    X, _ = digits
+    plain = AE(max_iter=1, random_state=0).fit(X)
+    schedule = LRScheduler("StepLR", step_size=2)
+    scheduled = AE(max_iter=1, random_state=0, callbacks=[schedule]).fit(X)
+    assert len(pickle.dumps(scheduled)) < 1.05 * len(pickle.dumps(plain))
 
 
 def test_learning_rate_schedule_resumes_where_it_was(digits):
@@ -284,6 +339,9 @@ def test_verbose_shows_the_terms(digits, capsys):
     assert re.search(r"VAE.* 12/12 .*train_loss=.*kl_divergence=", shown)
     VAE(max_iter=12, random_state=0).fit(X)
     assert capsys.readouterr().err == ""
+    with pytest.raises(OSError, match="disk full"):
+        AE(verbose=1, callbacks=[Raise(OSError("disk full"), 2)]).fit(X)
+    assert not list(tqdm._instances)
 
 
 @pytest.mark.skipif(not find_spec("sklearn.callback"), reason="scikit-learn < 1.9")
@@ -354,6 +412,8 @@ def test_ctrl_c_keeps_the_last_full_epoch(model, digits):
     assert estimator.n_iter_ == 11
     assert_array_equal(estimator.transform(X), expected.transform(X))
     assert_array_equal(estimator.loss_curve_, expected.loss_curve_)
+    estimator.set_params(callbacks=None).partial_fit(X)
+    assert_array_equal(estimator.transform(X), expected.partial_fit(X).transform(X))
 
 
 def test_ctrl_c_in_the_first_epoch_is_passed_on(digits):
@@ -393,7 +453,7 @@ def test_values_that_are_not_finite_are_an_error(model, value, digits):
     for method in ("transform", "reconstruct", "score_samples", "partial_fit", "fit"):
         with pytest.raises(ValueError, match=r"Input X contains (NaN|infinity)"):
             getattr(estimator, method)(broken)
-    with pytest.raises(ValueError, match=r"Input X contains (NaN|infinity)"):
+    with pytest.raises(ValueError, match=r"Input X_val contains (NaN|infinity)"):
         estimator.fit(X, X_val=broken)
     assert_array_equal(estimator.transform(X), codes)
 

@@ -29,10 +29,13 @@ class Likelihood(nn.Module):
         Whether the networks work on ``(X - shift) / spread``: the mean of each feature
         and one spread for all, taken from the training data. `nll` then receives
         standardized data, and answers for the data as they came.
+    unit : float
+        What `nll` grows with where it is no logarithm but has a unit.
     """
 
     support: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     standardize: ClassVar[bool] = False
+    unit: float = 1.0
 
     def __init__(self) -> None:
         super().__init__()  # nn.Module's own signature would hide that there are none
@@ -192,10 +195,10 @@ class SquaredError(Likelihood):
     standardize = True
 
     def build(self, sample_shape: Sequence[int], spread: float) -> None:
-        self._weight = spread**2
+        self.unit = spread**2
 
     def nll(self, X: Tensor, raw: Tensor) -> Tensor:
-        return (X - raw).square().flatten(1).sum(1) * self._weight
+        return (X - raw).square().flatten(1).sum(1) * self.unit
 
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {

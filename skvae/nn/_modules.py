@@ -82,6 +82,14 @@ class AEModule(nn.Module):
         """Turn standard normal noise into codes `z`; an AE's code is `mu` itself."""
         return codes["mu"]
 
+    @property
+    def gradient_scale(self) -> Tensor | None:
+        """Factor of all gradients; it keeps them well above the epsilon of Adam."""
+        unit = self.likelihood.unit
+        return (
+            None if unit == 1.0 else torch.tensor(1 / unit, device=self.spread.device)
+        )
+
     def phases(self) -> dict[str, list[nn.Module]]:
         """Map each phase of a training step to the submodules that it trains."""
         return {"reconstruction": [self]}
