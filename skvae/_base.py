@@ -1,20 +1,14 @@
 """The base class of all autoencoders."""
 
-import inspect
 import math
 import os
-import pickle
 import warnings
-from contextlib import contextmanager, nullcontext
-from functools import lru_cache
+from contextlib import contextmanager
 from importlib.metadata import version
 from numbers import Integral
-from pathlib import Path
-from types import FunctionType
+from typing import Any, NamedTuple
 
-import joblib
 import numpy as np
-from filelock import FileLock
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.utils import check_random_state
@@ -22,9 +16,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     check_consistent_length,
     check_is_fitted,
-    check_memory,
 )
 
+from ._memory import fingerprint, remember
 from ._random import child_seed, draw_seed
 from ._validation import (
     HasMethods,
@@ -48,6 +42,18 @@ except ImportError:  # scikit-learn < 1.9
 
     class CallbackSupportMixin:
         """Stands in where scikit-learn has no callbacks yet."""
+
+
+class _Task(NamedTuple):
+    """What one training works on, and what it starts from."""
+
+    rows: np.ndarray  # (n_samples, n_features), float32
+    X_val: np.ndarray | None
+    groups: Any
+    seed: int
+    state: dict | None  # of the net that goes on, None to start anew
+    max_iter: int
+    early_stopping: bool
 
 
 def _transforms_to_codes(estimator):
@@ -171,16 +177,16 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         """
         context = self._begin_callbacks(X)
         with _unchanged_on_error(self):
-            rows = self._fit(
+            task = self._new_task(
                 X,
                 X_val,
                 groups,
                 max_iter=self.max_iter,
                 early_stopping=self.early_stopping,
                 resume=self.warm_start,
-                context=context,
             )
-        self._diagnose(rows)
+            self._fit(task, context)
+        self._diagnose(task.rows)
         if context is not None:
             context.call_on_fit_task_end(estimator=self, X=X)
         return self
@@ -204,7 +210,10 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         self : object
         """
         with _unchanged_on_error(self):
-            self._fit(X, max_iter=1, early_stopping=False, resume=True)
+            task = self._new_task(
+                X, None, None, max_iter=1, early_stopping=False, resume=True
+            )
+            self._fit(task)
         return self
 
     def transform(self, X):
@@ -362,20 +371,16 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         context = self._init_callback_context(max_subtasks=self.max_iter)
         return context.call_on_fit_task_begin(estimator=self, X=X)
 
-    def _fit(
-        self,
-        X,
-        X_val=None,
-        groups=None,
-        *,
-        max_iter,
-        early_stopping,
-        resume,
-        context=None,
-    ):
-        old = self._net.get_state() if resume and hasattr(self, "_net") else None
-        rows, shape = check_rows(self, X, reset=old is None)
-        if old is None:
+    def _fit(self, task, context=None):
+        net = self._remember(task, context)
+        vars(self).update(self._fitted_attributes(net))
+        self._after_training(task.rows)
+
+    def _new_task(self, X, X_val, groups, *, max_iter, early_stopping, resume):
+        """Validate what comes into a training."""
+        state = self._net.get_state() if resume and hasattr(self, "_net") else None
+        rows, shape = check_rows(self, X, reset=state is None)
+        if state is None:
             self._input_shape = shape
             self.sample_shape_ = check_image_shape(self.image_shape, shape)
         else:
@@ -386,50 +391,61 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
             X_val, _ = check_rows(self, X_val, reset=False, name="X_val")
             check_support(X_val, likelihood, name="X_val")
         if groups is not None:
-            groups = np.asarray(groups)
             check_consistent_length(rows, groups)
-        seed = draw_seed(self.random_state) if old is None else old["seed"]
+        seed = draw_seed(self.random_state) if state is None else state["seed"]
+        return _Task(rows, X_val, groups, seed, state, max_iter, early_stopping)
 
-        def train():
-            held_out = X_val
-            index = np.arange(len(rows))
-            if early_stopping and X_val is None:
-                index, rest = self._split(rows, groups, seed)
-                held_out = rows[rest]
-            return self._train(
-                rows, index, held_out, seed, old, max_iter, early_stopping, context
-            )
+    def _remember(self, task, context):
+        """Train, or take from `memory` what the same training gave before."""
+        if self.memory is None:
+            return self._train(task, context)
+        parameters = self.get_params(deep=False)
+        for name in ("layer", "memory", "verbose", "random_state"):
+            parameters.pop(name)
+        parameters["callbacks"] = clone(self.callbacks, safe=False)
+        inputs = task if self.random_state is not None else task._replace(seed=None)
+        versions = version("skvae"), version("torch")
+        key = fingerprint((type(self), versions, parameters, inputs))
+        state = remember(
+            self.memory, key, lambda: self._train(task, context).get_state()
+        )
+        return self._net_in_state(state, self.device)
 
-        repeatable = None if self.random_state is None else seed
-        inputs = rows, X_val, groups, max_iter, early_stopping, old, repeatable
-        net = self._remember(train, inputs)
-        vars(self).update(self._fitted_attributes(net))
-        self._after_training(rows)
-        return rows
-
-    def _train(self, rows, index, X_val, seed, old, max_iter, early_stopping, context):
+    def _train(self, task, context):
         """Build a net, fresh or in an earlier state, and train it."""
         from . import _net
 
         callbacks = list(self.callbacks or [])
-        bar = _net.TrainingBar(type(self).__name__, max_iter)
+        bar = _net.TrainingBar(type(self).__name__, task.max_iter)
         if self.verbose:
             callbacks.append(bar)
         if context is not None:
             callbacks.append(_net.ScikitLearnCallbacks(self, context))
-        if old is None:
-            net = self._fresh_net(rows, index, seed, callbacks)
+        index, X_val = self._hold_out(task)
+        if task.state is None:
+            net = self._fresh_net(task, index, callbacks)
         else:
-            net = self._net_in_state(old, self.device, callbacks)
+            net = self._net_in_state(task.state, self.device, callbacks)
         stopping = None
-        if early_stopping:
+        if task.early_stopping:
             stopping = _net.EarlyStopping(self.n_iter_no_change, self.tol)
         try:
             return net.train(
-                rows, index, epochs=max_iter, X_val=X_val, stopping=stopping
+                task.rows,
+                index,
+                epochs=task.max_iter,
+                X_val=X_val,
+                stopping=stopping,
             )
         finally:
             bar.close()
+
+    def _hold_out(self, task):
+        """Return the rows to train on, and the samples to validate with if any."""
+        if task.early_stopping and task.X_val is None:
+            index, held_out = self._split(task.rows, task.groups, task.seed)
+            return index, task.rows[held_out]
+        return np.arange(len(task.rows)), task.X_val
 
     def _split(self, rows, groups, seed):
         """Set a share of the samples, or of their groups, aside."""
@@ -442,12 +458,12 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         split = splitter(1, test_size=self.validation_fraction, random_state=seed)
         return next(split.split(rows, groups=groups))
 
-    def _fresh_net(self, rows, index, seed, callbacks):
-        shift, spread = np.zeros(rows.shape[1], dtype=np.float32), 1.0
+    def _fresh_net(self, task, index, callbacks):
+        shift, spread = np.zeros(task.rows.shape[1], dtype=np.float32), 1.0
         if self._new_likelihood().standardize:
-            shift, spread = location_and_spread(rows, index)
+            shift, spread = location_and_spread(task.rows, index)
         shift = shift.reshape(self.sample_shape_)
-        return self._build_net(seed, shift, spread, self.device, callbacks)
+        return self._build_net(task.seed, shift, spread, self.device, callbacks)
 
     def _net_in_state(self, state, device, callbacks=None):
         shift, spread = state["module"]["shift"], float(state["module"]["spread"])
@@ -530,39 +546,12 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         """Raise if a parameter that fixes the networks changed since they were made."""
         for name in self._structure:
             old, new = self._built_with[name], getattr(self, name)
-            if joblib.hash(_content(old)) != joblib.hash(_content(new)):
+            if fingerprint(old) != fingerprint(new):
                 raise ValueError(
                     f"`{name}` was {old!r} when the networks were made and is now "
                     f"{new!r}. To go on training keep it; to start anew use fit with "
                     "warm_start=False."
                 )
-
-    def _remember(self, train, inputs):
-        """Train, or take from `memory` what the same training gave before."""
-        if self.memory is None:
-            return train()
-        is_path = isinstance(self.memory, os.PathLike)
-        memory = check_memory(os.fspath(self.memory) if is_path else self.memory)
-        key = self._key(inputs)
-        with _locked(memory, key):  # of two processes that want it, one trains
-            state = memory.cache(_state_after, ignore=["train"])(key, train)
-        return self._net_in_state(state, self.device)
-
-    def _key(self, inputs):
-        """Hash all that a training depends on; `inputs` hold the seed."""
-        parameters = self.get_params(deep=False)
-        for name in ("layer", "memory", "verbose", "random_state"):
-            parameters.pop(name)
-        parameters["callbacks"] = clone(self.callbacks, safe=False)
-        versions = version("skvae"), version("torch")
-        what = _class_content(type(self)), versions, _content(parameters), inputs
-        try:
-            return joblib.hash(what)
-        except pickle.PicklingError as error:
-            raise ValueError(
-                f"`memory` needs parameters that can be pickled ({error}). Define "
-                "functions in a module, or set memory=None."
-            ) from error
 
     def _after_training(self, rows):
         """Learn more from the trained networks."""
@@ -575,10 +564,6 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         return means.reshape(-1, *self._input_shape)
 
 
-def _state_after(key, train):
-    return train().get_state()
-
-
 @contextmanager
 def _unchanged_on_error(estimator):
     """Put the attributes of an estimator back if something goes wrong."""
@@ -589,44 +574,6 @@ def _unchanged_on_error(estimator):
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
-
-
-def _content(value):
-    """Break a value down to plain ones that hash alike if they mean the same.
-
-    Torch modules pickle differently from copy to copy; they are taken for their class
-    and their attributes, weights included.
-    """
-    if isinstance(value, np.generic):
-        return value.item()
-    if hasattr(value, "detach"):
-        return value.detach().cpu().numpy()
-    if isinstance(value, dict):
-        return {name: _content(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_content(part) for part in value]
-    if hasattr(value, "__dict__") and not isinstance(value, type | FunctionType):
-        return [_class_content(type(value)), _content(vars(value))]
-    return value
-
-
-@lru_cache
-def _class_content(cls):
-    """Name a class, with its source where there is one, since users change theirs."""
-    try:
-        source = inspect.getsource(cls)
-    except (OSError, TypeError):
-        source = None
-    return cls.__module__, cls.__qualname__, source
-
-
-def _locked(memory, key):
-    """Hold a file lock beside the cache, if the cache is on disk."""
-    if getattr(memory, "location", None) is None:
-        return nullcontext()
-    folder = Path(memory.location, "joblib")
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"skvae-{key}.lock")
 
 
 def _as_list(layers):

@@ -16,7 +16,7 @@ ROOT = Path(skvae.__file__).parent
 
 # A file imports only from floors below its own.
 FLOORS = [
-    {"_random", "_validation"},
+    {"_memory", "_random", "_validation"},
     {"nn"},
     {"architectures", "_net"},
     {"_base", "_ae", "_vae"},

@@ -1,0 +1,68 @@
+import copy
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from joblib import Memory
+
+from skvae import MLP
+from skvae._memory import fingerprint, remember
+from skvae.nn import Gaussian
+
+
+def scaled(factor):
+    return lambda x: factor * x
+
+
+def linear(seed):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Tanh())
+
+
+VALUES = [
+    *(1, 2, "a", None, (1, 2), {"a": 1}, np.arange(3), np.zeros(3)),
+    *(MLP(), MLP((3,)), MLP, Gaussian(), Gaussian(scale=1.0)),
+    *(scaled(1), scaled(2), partial(max, 1), partial(max, 2), partial(min, 1)),
+    *(linear(0), linear(1), np.random.RandomState(0), np.random.RandomState(1)),
+]
+
+
+def test_fingerprints_tell_values_apart_and_know_copies():
+    prints = [fingerprint(value) for value in VALUES]
+    assert len(set(prints)) == len(VALUES)
+    assert [fingerprint(copy.deepcopy(value)) for value in VALUES] == prints
+
+
+def test_equals_of_other_types_are_the_same():
+    assert fingerprint(np.int64(3)) == fingerprint(3)
+    assert fingerprint([8, 8]) == fingerprint((8, 8))
+
+
+def test_a_function_defined_anew_is_another():
+    def double(x):
+        return 2 * x
+
+    one = fingerprint(double)
+
+    def double(x):
+        return 3 * x
+
+    assert fingerprint(double) != one
+
+
+def test_values_may_hold_themselves():
+    loop = MLP()
+    loop.activation = [loop]
+    assert fingerprint(loop) == fingerprint(copy.deepcopy(loop))
+
+
+@pytest.mark.parametrize("kind", [str, Memory, lambda path: path])
+def test_a_job_is_done_once_per_key(kind, tmp_path):
+    memory = kind(tmp_path)
+    done = []
+    for key in ("a", "a", "b", "a"):
+        result = remember(memory, key, lambda key=key: done.append(key) or key * 2)
+        assert result == key * 2
+    assert done == ["a", "b"]
