@@ -3,7 +3,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from joblib import Memory
+from joblib import Memory, parallel_config
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -208,6 +208,17 @@ def test_a_search_over_layers_trains_once_per_fold(kind, digits, trainings, tmp_
     for name in ("mean_test_score", "std_test_score"):
         assert_array_equal(cached.cv_results_[name], plain.cv_results_[name])
     assert_array_equal(cached.predict(X), plain.predict(X))
+
+
+def test_of_two_workers_that_want_one_training_one_waits(digits, trainings, tmp_path):
+    X, y = digits
+    pipeline = make_pipeline(
+        VAE(3, memory=tmp_path / "cache", **FIT), LogisticRegression(max_iter=2000)
+    )
+    grid = {"vae__layer": ["mu", "z", "logvar", "encoder.1"]}
+    with parallel_config("threading"):
+        GridSearchCV(pipeline, grid, cv=2, n_jobs=2).fit(X, y)
+    assert trainings() == 2 + 1
 
 
 def test_anything_that_matters_trains_anew(digits, trainings, tmp_path):
