@@ -213,12 +213,13 @@ def test_a_search_over_layers_trains_once_per_fold(kind, digits, trainings, tmp_
 def test_of_two_workers_that_want_one_training_one_waits(digits, trainings, tmp_path):
     X, y = digits
     pipeline = make_pipeline(
-        VAE(3, memory=tmp_path / "cache", **FIT), LogisticRegression(max_iter=2000)
+        VAE(3, memory=tmp_path / "cache", max_iter=60, random_state=0),
+        LogisticRegression(max_iter=2000),
     )
     grid = {"vae__layer": ["mu", "z", "logvar", "encoder.1"]}
     with parallel_config("threading"):
-        GridSearchCV(pipeline, grid, cv=2, n_jobs=2).fit(X, y)
-    assert trainings() == 2 + 1
+        GridSearchCV(pipeline, grid, cv=3, n_jobs=2).fit(X, y)
+    assert trainings() == 3 + 1
 
 
 def test_anything_that_matters_trains_anew(digits, trainings, tmp_path):
