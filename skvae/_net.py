@@ -169,7 +169,7 @@ class Net(NeuralNet):
         return tensor.index_select(0, rows).to(self.device, non_blocking=True)
 
     def _step(self, X, y, on_gradient=None, **kwargs):
-        """Update the submodules of each phase; return the terms of all losses."""
+        """Update the submodules of each phase; return all terms, losses added up."""
         log = {}
         for phase, optimizer in self.optimizers_.items():
             terms = self.module_.losses(phase, X, y, **kwargs)
@@ -178,7 +178,10 @@ class Net(NeuralNet):
             if on_gradient is not None:
                 on_gradient()
             optimizer.step()
-            log |= {name: value.detach() for name, value in terms.items()}
+            terms = {name: value.detach() for name, value in terms.items()}
+            if "loss" in log:
+                terms["loss"] = log["loss"] + terms["loss"]
+            log |= terms
         return log
 
     def _is_watched(self):
