@@ -16,8 +16,8 @@ from sklearn.utils.validation import check_memory
 def remember(memory, key, job):
     """Call `job`, or take from the cache what it gave before under this key.
 
-    The cache sees neither the data nor the paths that the job works on. Of two
-    processes that want the same result, one works and the other waits.
+    Beyond key and result nothing is kept: neither data nor paths that the job works on.
+    Of two processes that want the same result, one works and the other waits.
 
     Parameters
     ----------

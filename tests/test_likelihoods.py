@@ -222,7 +222,8 @@ def test_bernoulli_refuses_values_outside_of_0_and_1():
     with pytest.raises(ValueError, match=message):
         model.fit(X)
     unit = np.clip(X, 0, 1)
-    model.fit(unit + 1e-7)  # what a MinMaxScaler may miss by rounding
+    for rounding in (-1e-7, 1e-7):  # what a MinMaxScaler may miss
+        model.fit(unit + rounding)
     with pytest.raises(ValueError, match=message):
         model.partial_fit(X)
     with pytest.raises(ValueError, match="but X_val runs from"):

@@ -109,6 +109,15 @@ def test_early_stopping_keeps_the_best_weights(model, digits):
     assert fitted.score(X[200:]) > longer.score(X[200:])
 
 
+def test_validation_loss_has_the_same_noise_in_every_epoch(digits):
+    X, _ = digits
+    model = VAE(max_iter=3, learning_rate=1e-12, random_state=0)
+    with pytest.warns(PosteriorCollapseWarning):
+        model.fit(X[:200], X_val=X[200:])
+    losses = [row["valid_loss"] for row in model.history_]
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-6)
+
+
 def test_early_stopping_waits_for_an_improvement_of_tol(digits):
     X, _ = digits
     fitted = AE(
