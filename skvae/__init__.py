@@ -1,9 +1,25 @@
 """Autoencoders that behave like scikit-learn."""
 
+from ._aae import AAE
+from ._aae_classifier import AAEClassifier, AAEClusterer
+from ._adversarial import DiscriminatorWarning
 from ._ae import AE
+from ._supervised_aae import SupervisedAAE
 from ._vae import VAE, PosteriorCollapseWarning
 from .architectures import MLP, Conv, ResNet
 
 __version__ = "0.1.0"
 
-__all__ = ["AE", "MLP", "VAE", "Conv", "PosteriorCollapseWarning", "ResNet"]
+__all__ = [
+    "AAE",
+    "AE",
+    "MLP",
+    "VAE",
+    "AAEClassifier",
+    "AAEClusterer",
+    "Conv",
+    "DiscriminatorWarning",
+    "PosteriorCollapseWarning",
+    "ResNet",
+    "SupervisedAAE",
+]

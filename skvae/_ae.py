@@ -1,8 +1,6 @@
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseAutoencoder
-from ._validation import check_rows
 
 
 class AE(BaseAutoencoder):
@@ -111,23 +109,6 @@ class AE(BaseAutoencoder):
 
     _module_name = "AEModule"
 
-    def score_samples(self, X):
-        """Return the log-likelihood of each sample around its reconstruction.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,), float32
-            In nats, summed over the features (for ``likelihood="squared_error"``: minus
-            the squared error). Low ones are anomalies.
-        """
-        check_is_fitted(self)
-        rows, _ = check_rows(self, X, reset=False)
-        return self._net.apply(self.module_.log_likelihood, self._net.as_samples(rows))
-
     def sample(self, n_samples=1, *, random_state=None):
         """Decode draws from a Gaussian fitted to the training codes.
 
@@ -149,9 +130,10 @@ class AE(BaseAutoencoder):
         return super().sample(n_samples, random_state=random_state)
 
     def _draw_codes(self, n_samples, rng):
-        return rng.multivariate_normal(
+        codes = rng.multivariate_normal(
             self._code_mean, self._code_covariance, size=n_samples
         )
+        return codes.astype(np.float32)
 
     def _after_training(self, rows):
         codes = self._net.extract(rows, ["mu"])["mu"].astype(np.float64)

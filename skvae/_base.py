@@ -48,7 +48,9 @@ class _Task(NamedTuple):
     """What one training works on, and what it starts from."""
 
     rows: np.ndarray  # (n_samples, n_features), float32
+    y: np.ndarray | None  # numbers of the classes, -1 where they are not known
     X_val: np.ndarray | None
+    y_val: np.ndarray | None
     groups: Any
     seed: int
     state: dict | None  # of the net that goes on, None to start anew
@@ -56,7 +58,8 @@ class _Task(NamedTuple):
     early_stopping: bool
 
 
-def _transforms_to_codes(estimator):
+def transforms_to_codes(estimator):
+    """Tell whether `inverse_transform` can decode what `transform` returns."""
     if _as_list(estimator.layer) in (["mu"], ["z"]):
         return True
     raise AttributeError(
@@ -69,9 +72,8 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
     """Everything that autoencoders share: training, layers, decoding, persistence.
 
     A subclass names its torch module in `_module_name` and those of its parameters that
-    the module takes in `_objective`. It defines `score_samples(X)` and
-    `_draw_codes(n_samples, rng)`, which returns codes of shape (n_samples,
-    n_components).
+    the module takes in `_objective`. It defines `_draw_codes(n_samples, rng)`, which
+    returns codes of shape (n_samples, n_components), float32.
     """
 
     _parameter_constraints = {
@@ -106,6 +108,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
     # Parameters that fix the shape of the networks.
     _structure = ("n_components", "architecture", "image_shape", "likelihood")
     _objective = ()
+    _engine = ("learning_rate", "batch_size")
 
     def __init__(
         self,
@@ -175,21 +178,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
             If a parameter, the shape or the values of `X` are not valid, or if the loss
             stops being finite. The estimator is then as it was before.
         """
-        context = self._begin_callbacks(X)
-        with _unchanged_on_error(self):
-            task = self._new_task(
-                X,
-                X_val,
-                groups,
-                max_iter=self.max_iter,
-                early_stopping=self.early_stopping,
-                resume=self.warm_start,
-            )
-            self._fit(task, context)
-        self._diagnose(task.rows)
-        if context is not None:
-            context.call_on_fit_task_end(estimator=self, X=X)
-        return self
+        return self._fit(X, None, X_val, None, groups)
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -209,12 +198,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         -------
         self : object
         """
-        with _unchanged_on_error(self):
-            task = self._new_task(
-                X, None, None, max_iter=1, early_stopping=False, resume=True
-            )
-            self._fit(task)
-        return self
+        return self._fit_one_epoch(X, None)
 
     def transform(self, X):
         """Return the layers named by `layer`, one row per sample.
@@ -253,7 +237,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         rows, _ = check_rows(self, X, reset=False)
         return self._net.extract(rows, names)
 
-    @available_if(_transforms_to_codes)
+    @available_if(transforms_to_codes)
     def inverse_transform(self, Z):
         """Decode latent codes; only there if `layer` is "mu" or "z".
 
@@ -285,6 +269,22 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         means = self._net.apply(self.module_, self._net.as_samples(rows))
         return means.reshape(-1, *shape)
 
+    def sample_codes(self, n_samples=1, *, random_state=None):
+        """Draw codes from the prior; `sample` decodes them.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState instance or None, default=None
+            None repeats the same draws in each call on one fitted model.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components), float32
+        """
+        rng = self._check_sampling(n_samples, random_state)
+        return self._draw_codes(n_samples, rng)
+
     def sample(self, n_samples=1, *, random_state=None):
         """Decode draws from the prior.
 
@@ -299,12 +299,24 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         X : ndarray of shape (n_samples, n_features) or (n_samples, ...), float32
             Means of the likelihood, of the rank that `fit` saw.
         """
+        return self._decode(self.sample_codes(n_samples, random_state=random_state))
+
+    def score_samples(self, X):
+        """Return the log-likelihood of each sample around its reconstruction.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,), float32
+            In nats, summed over the features (for ``likelihood="squared_error"``: minus
+            the squared error). Low ones are anomalies.
+        """
         check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"`n_samples` must be an int >= 1, got {n_samples!r}.")
-        seed = self._net.seed if random_state is None else random_state
-        codes = self._draw_codes(n_samples, check_random_state(seed))
-        return self._decode(codes.astype(np.float32))
+        rows, _ = check_rows(self, X, reset=False)
+        return self._net.apply(self.module_.log_likelihood, self._net.as_samples(rows))
 
     def score(self, X, y=None):
         """Return the mean of `score_samples`, which a grid search maximizes.
@@ -371,13 +383,56 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         context = self._init_callback_context(max_subtasks=self.max_iter)
         return context.call_on_fit_task_begin(estimator=self, X=X)
 
-    def _fit(self, task, context=None):
+    def _fit(self, X, y, X_val, y_val, groups):
+        """Validate and train; a subclass passes labels on that it wants."""
+        context = self._begin_callbacks(X)
+        with _unchanged_on_error(self):
+            task = self._new_task(
+                (X, y),
+                (X_val, y_val),
+                groups,
+                max_iter=self.max_iter,
+                early_stopping=self.early_stopping,
+                resume=self.warm_start,
+            )
+            self._solve(task, context)
+        self._diagnose(task.rows)
+        if context is not None:
+            context.call_on_fit_task_end(estimator=self, X=X)
+        return self
+
+    def _fit_one_epoch(self, X, y, classes=None):
+        with _unchanged_on_error(self):
+            task = self._new_task(
+                (X, y),
+                (None, None),
+                None,
+                max_iter=1,
+                early_stopping=False,
+                resume=True,
+                classes=classes,
+            )
+            self._solve(task)
+        return self
+
+    def _solve(self, task, context=None):
         net = self._remember(task, context)
         vars(self).update(self._fitted_attributes(net))
         self._after_training(task.rows)
 
-    def _new_task(self, X, X_val, groups, *, max_iter, early_stopping, resume):
+    def _new_task(
+        self,
+        data,
+        held_out,
+        groups,
+        *,
+        max_iter,
+        early_stopping,
+        resume,
+        classes=None,
+    ):
         """Validate what comes into a training."""
+        (X, y), (X_val, y_val) = data, held_out
         state = self._net.get_state() if resume and hasattr(self, "_net") else None
         rows, shape = check_rows(self, X, reset=state is None)
         if state is None:
@@ -387,13 +442,30 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
             self._check_structure()
         likelihood = self._new_likelihood()
         check_support(rows, likelihood)
+        y = self._check_labels(y, rows, classes, reset=state is None)
         if X_val is not None:
             X_val, _ = check_rows(self, X_val, reset=False, name="X_val")
             check_support(X_val, likelihood, name="X_val")
+            y_val = self._check_held_out_labels(y_val, X_val)
         if groups is not None:
             check_consistent_length(rows, groups)
-        seed = draw_seed(self.random_state) if state is None else state["seed"]
-        return _Task(rows, X_val, groups, seed, state, max_iter, early_stopping)
+        return _Task(
+            rows=rows,
+            y=y,
+            X_val=X_val,
+            y_val=y_val,
+            groups=groups,
+            seed=draw_seed(self.random_state) if state is None else state["seed"],
+            state=state,
+            max_iter=max_iter,
+            early_stopping=early_stopping,
+        )
+
+    def _check_labels(self, y, rows, classes, *, reset):
+        """Return the number of each sample's class, in models that learn from it."""
+
+    def _check_held_out_labels(self, y, rows):
+        """Return the same for held-out samples."""
 
     def _remember(self, task, context):
         """Train, or take from `memory` what the same training gave before."""
@@ -421,7 +493,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
             callbacks.append(bar)
         if context is not None:
             callbacks.append(_net.ScikitLearnCallbacks(self, context))
-        index, X_val = self._hold_out(task)
+        index, X_val, y_val = self._hold_out(task)
         if task.state is None:
             net = self._fresh_net(task, index, callbacks)
         else:
@@ -433,19 +505,26 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
             return net.train(
                 task.rows,
                 index,
+                task.y,
+                own_rows=self._own_rows(task.y, index),
                 epochs=task.max_iter,
                 X_val=X_val,
+                y_val=y_val,
                 stopping=stopping,
             )
         finally:
             bar.close()
 
     def _hold_out(self, task):
-        """Return the rows to train on, and the samples to validate with if any."""
+        """Return the rows to train on, and X and y to validate with if any."""
         if task.early_stopping and task.X_val is None:
             index, held_out = self._split(task.rows, task.groups, task.seed)
-            return index, task.rows[held_out]
-        return np.arange(len(task.rows)), task.X_val
+            y_val = None if task.y is None else task.y[held_out]
+            return index, task.rows[held_out], y_val
+        return np.arange(len(task.rows)), task.X_val, task.y_val
+
+    def _own_rows(self, y, index):
+        """Return the rows of phases that don't train on all those of `index`."""
 
     def _split(self, rows, groups, seed):
         """Set a share of the samples, or of their groups, aside."""
@@ -484,13 +563,14 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
                 self.n_components,
                 shift,
                 spread,
-                **{name: getattr(self, name) for name in self._objective},
+                **self._module_options(),
             )
         net = _net.Net(
             module,
             seed=seed,
             architecture=architecture,
             lr=self.learning_rate,
+            rates=self._phase_rates(),
             batch_size=self.batch_size,
             device=device,
             callbacks=callbacks,
@@ -498,21 +578,33 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         _check_layers(self.layer, net.layer_names)
         return net.initialize()
 
+    def _module_options(self):
+        """Return the arguments of the module beyond the networks and their sizes."""
+        return {name: getattr(self, name) for name in self._objective}
+
+    def _phase_rates(self):
+        """Return the learning rates of phases that have one of their own."""
+        return {}
+
     def _new_likelihood(self):
         from .nn import LIKELIHOODS
 
-        if isinstance(self.likelihood, str):
-            return LIKELIHOODS[self.likelihood]()
-        if isinstance(self.likelihood, type):
-            name = self.likelihood.__name__
+        return self._resolve("likelihood", LIKELIHOODS)
+
+    def _resolve(self, parameter, table):
+        """Return a fresh object for a parameter that is a name or an instance."""
+        value = getattr(self, parameter)
+        if isinstance(value, str):
+            return table[value]()
+        if isinstance(value, type):
             raise ValueError(
-                f"`likelihood` must be an instance, got the class {name}. Write "
-                f"{name}()."
+                f"`{parameter}` must be an instance, got the class {value.__name__}. "
+                f"Write {value.__name__}()."
             )
-        return clone(self.likelihood, safe=False)
+        return clone(value, safe=False)
 
     def _fitted_attributes(self, net):
-        names = (*self._structure, *self._objective, "learning_rate", "batch_size")
+        names = (*self._structure, *self._objective, *self._engine)
         return {
             "_net": net,
             "_built_with": {n: clone(getattr(self, n), safe=False) for n in names},
@@ -539,7 +631,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
             )
             device = "cpu"
         builder = type(self).__new__(type(self))  # subclasses may take other arguments
-        vars(builder).update(self._built_with, layer="mu")
+        vars(builder).update(vars(self), **self._built_with, layer="mu")
         return builder._net_in_state(state, device)
 
     def _check_structure(self):
@@ -552,6 +644,13 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
                     f"{new!r}. To go on training keep it; to start anew use fit with "
                     "warm_start=False."
                 )
+
+    def _check_sampling(self, n_samples, random_state):
+        check_is_fitted(self)
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"`n_samples` must be an int >= 1, got {n_samples!r}.")
+        seed = self._net.seed if random_state is None else random_state
+        return check_random_state(seed)
 
     def _after_training(self, rows):
         """Learn more from the trained networks."""

@@ -38,12 +38,15 @@ class Net(NeuralNet):
         What built the networks. If its `self_contained` is not true, the networks get
         copies of the data, and in each epoch PyTorch's global random state, which is
         put back.
+    rates : dict of str to float
+        Learning rates of phases that differ from `lr`.
     **kwargs
         Arguments of `skorch.NeuralNet`: lr, batch_size, callbacks, device.
     """
 
-    def __init__(self, module, *, seed, architecture, **kwargs):
+    def __init__(self, module, *, seed, architecture, rates=None, **kwargs):
         self.seed = seed
+        self.rates = rates or {}
         self.self_contained = getattr(architecture, "self_contained", False)
         shape = tuple(module.shift.shape)
         plan = getattr(architecture, "inference_batch", inference_batch)
@@ -61,13 +64,26 @@ class Net(NeuralNet):
         """Make one Adam per phase; `optimizer_`, known to callbacks, is the first."""
         fused = torch.device(self.device).type in ("cpu", "cuda")
         self.optimizers_ = {
-            phase: torch.optim.Adam(_parameters_of(modules), lr=self.lr, fused=fused)
+            phase: torch.optim.Adam(
+                _parameters_of(modules), lr=self.rates.get(phase, self.lr), fused=fused
+            )
             for phase, modules in self.module_.phases().items()
         }
         self.optimizer_ = next(iter(self.optimizers_.values()))
         return self
 
-    def train(self, rows, index, y=None, *, epochs, X_val=None, stopping=None):
+    def train(
+        self,
+        rows,
+        index,
+        y=None,
+        *,
+        epochs,
+        own_rows=None,
+        X_val=None,
+        y_val=None,
+        stopping=None,
+    ):
         """Train for at most `epochs` epochs.
 
         Parameters
@@ -77,7 +93,11 @@ class Net(NeuralNet):
             Rows to train on.
         y : ndarray of shape (n_samples,) or None
         epochs : int
+        own_rows : dict of str to ndarray, default=None
+            Rows of phases that train on some rows only, over and over, as many in each
+            step as the other phases.
         X_val : ndarray of shape (n_validation, n_features) or None
+        y_val : ndarray of shape (n_validation,) or None
         stopping : EarlyStopping or None
 
         Returns
@@ -86,9 +106,12 @@ class Net(NeuralNet):
         """
         X = self._resident(as_tensor(self.as_samples(rows)))
         y = None if y is None else self._resident(as_tensor(y))
-        index = torch.from_numpy(index)
+        index = {None: index, **(own_rows or {})}
+        index = {phase: torch.from_numpy(part) for phase, part in index.items()}
+        held_out = None
         if X_val is not None:
             X_val = as_tensor(self.as_samples(X_val))
+            held_out = X_val, None if y_val is None else as_tensor(y_val)
         weights = list(self.module_.state_dict().values())
         last_epoch = Snapshot()
         rates = self._learning_rates()
@@ -96,10 +119,10 @@ class Net(NeuralNet):
         if self.history:  # a schedule made anew takes the step again that it took last
             self._set_learning_rates(rates)
             if stopping is not None:
-                stopping.reached(self._validation_loss(X_val), weights)
+                stopping.reached(self._validation_loss(*held_out), weights)
         for _ in range(epochs):
             try:
-                self._run_epoch(X, y, index, X_val)
+                self._run_epoch(X, y, index, held_out)
             except KeyboardInterrupt:
                 if not last_epoch.taken:
                     raise
@@ -127,7 +150,8 @@ class Net(NeuralNet):
         free, _ = torch.cuda.mem_get_info(self.device)
         return tensor.to(self.device) if 2 * tensor.nbytes < free else tensor
 
-    def _run_epoch(self, X, y, index, X_val):
+    def _run_epoch(self, X, y, index, held_out):
+        X_val = None if held_out is None else held_out[0]
         self.notify("on_epoch_begin", dataset_train=X, dataset_valid=X_val)
         started = time.perf_counter()
         epoch = len(self.history)
@@ -135,31 +159,44 @@ class Net(NeuralNet):
         generator = torch.Generator(self.device).manual_seed(seed)
         bind_generator(self.module_, generator)
         self.module_.train()
-        order = torch.randperm(len(index), generator=generator, device=self.device)
-        order = index[order.to(index.device)].to(X.device)
+        batches = self._batches(index, generator, X.device)
         rng = nullcontext() if self.self_contained else lent_rng(seed, self.device)
         with rng:
-            means = self._run_batches(X, y, order, generator, epoch)
+            means = self._run_batches(X, y, batches, generator, epoch)
         for name, value in means.items():
             self._record("train_loss" if name == "loss" else name, value)
-        if X_val is not None:
-            self._record("valid_loss", self._validation_loss(X_val))
+        if held_out is not None:
+            self._record("valid_loss", self._validation_loss(*held_out))
         self.history.record("dur", time.perf_counter() - started)
 
-    def _run_batches(self, X, y, order, generator, epoch):
-        """Take a step per batch; return the mean of each term over the samples."""
-        step = self._watched_step if self._is_watched() else self._step
-        batches = list(order.split(self.batch_size))
+    def _batches(self, index, generator, device):
+        """Shuffle rows into batches: for each step, which rows each phase takes."""
+        order = _shuffled(index[None], len(index[None]), generator)
+        batches = list(order.to(device).split(self.batch_size))
         if not self.self_contained and len(batches) > 1 and len(batches[-1]) == 1:
             batches[-2:] = [torch.cat(batches[-2:])]  # for batch normalization
+        sizes = [len(rows) for rows in batches]
+        own = {
+            phase: _shuffled(rows, sum(sizes), generator).to(device).split(sizes)
+            for phase, rows in index.items()
+            if phase is not None
+        }
+        return [
+            {None: rows, **{phase: parts[i] for phase, parts in own.items()}}
+            for i, rows in enumerate(batches)
+        ]
+
+    def _run_batches(self, X, y, batches, generator, epoch):
+        """Take a step per batch; return the mean of each term over the samples."""
+        step = self._watched_step if self._is_watched() else self._step
         table = None
-        for i, rows in enumerate(batches):
-            batch = self._fetch(X, rows), self._fetch(y, rows)
-            terms = step(*batch, generator=generator, epoch=epoch)
+        for i, batch in enumerate(batches):
+            data = {k: (self._fetch(X, r), self._fetch(y, r)) for k, r in batch.items()}
+            terms = step(data, generator=generator, epoch=epoch)
             if table is None:  # one block: small ones would fragment the heap
                 table = torch.empty(len(batches), len(terms), device=self.device)
             torch.stack(list(terms.values()), out=table[i])
-        sizes = [len(rows) for rows in batches]
+        sizes = [len(batch[None]) for batch in batches]
         means = np.average(table.double().cpu().numpy(), axis=0, weights=sizes)
         return dict(zip(terms, means.tolist(), strict=True))
 
@@ -168,16 +205,19 @@ class Net(NeuralNet):
             return None
         return tensor.index_select(0, rows).to(self.device, non_blocking=True)
 
-    def _step(self, X, y, on_gradient=None, **kwargs):
+    def _step(self, data, on_gradient=None, **kwargs):
         """Update the submodules of each phase; return all terms, losses added up."""
         log = {}
         for phase, optimizer in self.optimizers_.items():
+            X, y = data.get(phase, data[None])
             terms = self.module_.losses(phase, X, y, **kwargs)
-            optimizer.zero_grad()
-            terms["loss"].backward(self.module_.gradient_scale)
+            trained = _trained_by(optimizer)  # no gradient is computed of the others
+            scale = self.module_.gradient_scale(phase)
+            terms["loss"].backward(scale, inputs=trained)
             if on_gradient is not None:
                 on_gradient()
             optimizer.step()
+            optimizer.zero_grad()
             terms = {name: value.detach() for name, value in terms.items()}
             if "loss" in log:
                 terms["loss"] = log["loss"] + terms["loss"]
@@ -192,8 +232,9 @@ class Net(NeuralNet):
             for hook in ("on_batch_begin", "on_batch_end", "on_grad_computed")
         )
 
-    def _watched_step(self, X, y, **kwargs):
+    def _watched_step(self, data, **kwargs):
         """Take a step before the eyes of skorch's callbacks."""
+        X, y = data[None]
 
         def on_gradient():
             self.notify(
@@ -204,7 +245,7 @@ class Net(NeuralNet):
             )
 
         self.notify("on_batch_begin", batch=(X, y), training=True)
-        log = self._step(X, y, on_gradient, **kwargs)
+        log = self._step(data, on_gradient, **kwargs)
         loss = log["loss"]
         self.history.record_batch("train_loss", loss.item())
         self.history.record_batch("train_batch_size", len(X))
@@ -212,17 +253,18 @@ class Net(NeuralNet):
         return log
 
     @torch.no_grad()
-    def _validation_loss(self, X):
+    def _validation_loss(self, X, y):
         """Return the loss on held-out data, with the same noise in every epoch."""
         self.module_.eval()
         seed = child_seed(self.seed, _VALIDATION)
         generator = torch.Generator(self.device).manual_seed(seed)
         total = 0.0
-        for batch in X.split(self.batch_size):
-            batch = batch.to(self.device, copy=not self.self_contained)
-            for phase in self.optimizers_:
-                loss = self.module_.losses(phase, batch, generator=generator)["loss"]
-                total += loss.item() * len(batch)
+        for start in range(0, len(X), self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            batch = X[rows].to(self.device, copy=not self.self_contained)
+            labels = None if y is None else y[rows].to(self.device)
+            loss = self.module_.held_out_loss(batch, labels, generator=generator)
+            total += loss.item() * len(batch)
         return total / len(X)
 
     def _record(self, name, value):
@@ -267,10 +309,10 @@ class Net(NeuralNet):
         wanted = set(names) - {"z"}
         noise = []
         if "z" in names:
-            wanted |= set(module.code_names)
+            wanted |= set(module.code_sizes)
             noise = [row_noise(rows, self.seed, module.n_components)]
 
-        if wanted <= set(module.code_names):
+        if wanted <= set(module.code_sizes):
             run = partial(module.encode, names=wanted)
         else:
             run = layer_function(module, wanted)
@@ -282,6 +324,12 @@ class Net(NeuralNet):
             return {name: outputs[name] for name in names}
 
         return self.apply_many(layers, self.as_samples(rows), *noise)
+
+    def draw_codes(self, n_samples, y, seed):
+        """Draw codes from the prior of the module, of given classes if any."""
+        generator = torch.Generator().manual_seed(seed)
+        y = None if y is None else as_tensor(y)
+        return self.module_.prior.sample(n_samples, y, generator).numpy()
 
     def apply(self, function, *arrays):
         """Apply a function from tensors to one tensor, batch by batch."""
@@ -344,6 +392,7 @@ class Net(NeuralNet):
             "seed": self.seed,
             "device": str(self.device),
             "lr": self.lr,
+            "rates": self.rates,
         }
 
     def rows_of_history(self):
@@ -353,13 +402,14 @@ class Net(NeuralNet):
         ]
 
     def set_state(self, state):
-        """Take over what `get_state` gave; `lr` only where it is unchanged."""
+        """Take over what `get_state` gave, but no learning rate that was changed."""
         self.module_.load_state_dict(_to_torch(state["module"]))
         for phase, optimizer in self.optimizers_.items():
             optimizer.load_state_dict(_to_torch(state["optimizers"][phase]))
-            if self.lr != state["lr"]:
+            rate = self.rates.get(phase, self.lr)
+            if rate != state["rates"].get(phase, state["lr"]):
                 for group in optimizer.param_groups:
-                    group["lr"] = self.lr
+                    group["lr"] = rate
         self.history = History([{"batches": [], **row} for row in state["history"]])
         self.module_.eval()
         return self
@@ -514,13 +564,16 @@ def build_module(
     """
     sample_shape = shift.shape
     encoder = architecture.encoder(sample_shape)
-    decoder = architecture.decoder(n_components, sample_shape)
+    n_inputs = n_components
+    if module.decodes_classes:
+        n_inputs += options["n_classes"]
+    decoder = architecture.decoder(n_inputs, sample_shape)
     n_hidden = _flat_width(encoder, sample_shape)
-    shape = tuple(_try(decoder, (n_components,)).shape[1:])
+    shape = tuple(_try(decoder, (n_inputs,)).shape[1:])
     if shape != sample_shape:
         raise ValueError(
             f"The decoder of `architecture` must return samples of shape "
-            f"{sample_shape}, got {shape} from codes of shape ({n_components},)."
+            f"{sample_shape}, got {shape} from inputs of shape ({n_inputs},)."
         )
     return module(
         encoder,
@@ -553,7 +606,8 @@ def _flat_width(encoder, sample_shape):
 
 def _layer_names(module, sample_shape):
     """Map every name that `layer` may take to the shape of one sample's output."""
-    codes = dict.fromkeys((*module.code_names, "z"), (module.n_components,))
+    sizes = module.code_sizes | {"z": module.n_components}
+    codes = {name: (size,) for name, size in sizes.items()}
     return codes | layer_shapes(module, torch.zeros(2, *sample_shape))
 
 
@@ -573,6 +627,20 @@ def resolve_device(device):
 def as_tensor(array):
     """Share memory with an array, or copy it where it must not be written."""
     return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+def _shuffled(rows, n_rows, generator):
+    """Repeat rows in ever new orders until there are `n_rows` of them."""
+    orders = [
+        torch.randperm(len(rows), generator=generator, device=generator.device)
+        for _ in range(math.ceil(n_rows / len(rows)))
+    ]
+    return rows[torch.cat(orders)[:n_rows].to(rows.device)]
+
+
+def _trained_by(optimizer):
+    (group,) = optimizer.param_groups
+    return [parameter for parameter in group["params"] if parameter.requires_grad]
 
 
 def _parameters_of(modules):

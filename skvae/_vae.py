@@ -245,7 +245,8 @@ class VAE(BaseAutoencoder):
         return self._net.apply(bound, self._net.as_samples(rows), noise)
 
     def _draw_codes(self, n_samples, rng):
-        return rng.standard_normal((n_samples, *self.layer_names_["mu"]))
+        shape = n_samples, *self.layer_names_["mu"]
+        return rng.standard_normal(shape).astype(np.float32)
 
     def _diagnose(self, rows):
         if self._is_collapsed(rows):
@@ -254,7 +255,7 @@ class VAE(BaseAutoencoder):
                 "nats, so `mu` says nothing about X. Use likelihood='gaussian', which "
                 "learns its scale, lower `beta`, or set `beta_warmup` or `free_bits`.",
                 PosteriorCollapseWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _is_collapsed(self, rows):

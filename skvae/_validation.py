@@ -1,9 +1,11 @@
 """Input and parameter checks; the only importer of scikit-learn's private helpers."""
 
 import math
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
+import pandas as pd
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import assert_all_finite
 from sklearn.utils._param_validation import (
@@ -12,8 +14,14 @@ from sklearn.utils._param_validation import (
     Options,
     StrOptions,
 )
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
-from sklearn.utils.validation import check_array, validate_data
+from sklearn.utils.validation import (
+    check_array,
+    check_consistent_length,
+    column_or_1d,
+    validate_data,
+)
 
 __all__ = [
     "HasMethods",
@@ -23,6 +31,7 @@ __all__ = [
     "check_codes",
     "check_feature_names_in",
     "check_image_shape",
+    "check_labels",
     "check_rows",
     "check_support",
     "fit_context",
@@ -88,6 +97,97 @@ def check_rows(estimator, X, *, reset, name="X"):
             rows, estimator_name=type(estimator).__name__, input_name=name
         )
     return rows, shape
+
+
+_NOTHING = object()
+
+
+def check_labels(estimator, y, rows, *, classes=None, unlabelled=_NOTHING, name="y"):
+    """Number the classes of samples.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its name appears in errors.
+    y : array-like of shape (n_samples,)
+    rows : array-like of shape (n_samples, ...)
+    classes : ndarray of shape (n_classes,) or None
+        The classes there are; None takes those of `y`.
+    unlabelled : object
+        What marks a sample without a label, beside None and NaN, which then do; "auto"
+        is -1, unless -1 is one of `classes` or `y` holds -1 and 1 only. By default
+        every sample must have one.
+    name : str
+        What to call `y` in errors.
+
+    Returns
+    -------
+    numbers : ndarray of shape (n_samples,), int64
+        Numbers of the classes, -1 where the label is not known.
+    classes : ndarray of shape (n_classes,)
+    """
+    if y is None:
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target "
+            f"{name} is None."
+        )
+    y = column_or_1d(y, warn=True)
+    check_consistent_length(rows, y)
+    known = _known(y, unlabelled, classes)
+    if unlabelled is _NOTHING and not known.all():
+        raise ValueError(
+            f"`{name}` lacks {(~known).sum()} labels; {type(estimator).__name__} needs "
+            "that of each sample. AAEClassifier learns from some."
+        )
+    labels = _plain(y[known], name)
+    if labels.dtype.kind == "f":
+        assert_all_finite(labels, input_name=name)
+    check_classification_targets(labels)
+    if classes is None:
+        classes = np.unique(labels)
+    unseen = ~np.isin(labels, classes)
+    if unseen.any():
+        label = labels[unseen][0].item()
+        raise ValueError(
+            f"`{name}` holds {label!r}, which is none of the classes "
+            f"{classes.tolist()} that {type(estimator).__name__} was fitted on."
+        )
+    numbers = np.full(len(y), -1)
+    numbers[known] = np.searchsorted(classes, labels)
+    return numbers, classes
+
+
+def _known(y, unlabelled, classes):
+    """Tell which samples have a label."""
+    y = np.asarray(y, dtype=object)
+    known = ~pd.isna(y)
+    if isinstance(unlabelled, str) and unlabelled == "auto":
+        unlabelled = _NOTHING if _is_sign_coded(y[known], classes) else -1
+    return known & (y != unlabelled)
+
+
+def _is_sign_coded(labels, classes):
+    """Tell whether -1 is a class, as in the usual coding of two classes by -1 and 1."""
+    if classes is not None:
+        return -1 in classes.tolist()
+    if set(labels) != {-1, 1}:
+        return False
+    warnings.warn(
+        "`y` holds -1 and 1 only, which is read as two classes. If -1 marks samples "
+        "without a label, set unlabelled=-1; set unlabelled=None to confirm.",
+        UserWarning,
+        stacklevel=9,
+    )
+    return True
+
+
+def _plain(labels, name):
+    """Give labels in an array of objects the type that they have."""
+    if labels.dtype != object:
+        return labels
+    if len({isinstance(label, str) for label in labels}) > 1:
+        raise TypeError(f"`{name}` mixes strings with other labels.")
+    return np.asarray(labels.tolist())
 
 
 def check_image_shape(image_shape, shape):

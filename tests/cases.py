@@ -1,14 +1,37 @@
 """Lists that the common tests run over: add every new model, layer and part here."""
 
-from skvae import AE, MLP, VAE, Conv, ResNet
-from skvae.nn import Gaussian, Laplace, SquaredError
+from skvae import (
+    AAE,
+    AE,
+    MLP,
+    VAE,
+    AAEClassifier,
+    AAEClusterer,
+    Conv,
+    ResNet,
+    SupervisedAAE,
+)
+from skvae.nn import Gaussian, GaussianMixture, Laplace, SquaredError, SwissRoll
 
 SMALL = {"max_iter": 3, "random_state": 0}
+# Steps enough for scikit-learn's checks of what classifiers and clusterers find.
+LONGER = SMALL | {"max_iter": 10, "batch_size": 32, "learning_rate": 5e-3}
 
-MODELS = {"AE": AE, "VAE": VAE}
+MODELS = {
+    "AE": (AE, SMALL),
+    "VAE": (VAE, SMALL),
+    "AAE": (AAE, SMALL),
+    "SupervisedAAE": (SupervisedAAE, SMALL),
+    "AAEClassifier": (AAEClassifier, LONGER),
+    "AAEClusterer": (AAEClusterer, LONGER),
+}
 LAYERS = {
     "AE": ["mu", "z", "encoder.1", "decoder", ["mu", "encoder.2"]],
     "VAE": ["mu", "z", "logvar", "encoder.1", "decoder.0", ["z", "mu", "logvar"]],
+    "AAE": ["mu", "z", "encoder.1", "decoder.0"],
+    "SupervisedAAE": ["mu", "z", ["mu", "encoder.2"]],
+    "AAEClassifier": ["mu", "proba", ["mu", "proba.0"]],
+    "AAEClusterer": ["mu", "proba"],
 }
 ARCHITECTURES = {
     "mlp": MLP(),
@@ -26,28 +49,63 @@ LIKELIHOODS = {
     "laplace_feature": Laplace(scale="feature"),
     "squared_error": SquaredError(),
 }
+# Networks and likelihoods meet the engine of adversarial models in AAE, all of them.
+FULL = ("AE", "VAE", "AAE")
+ADVERSARIAL = {
+    "gaussian_posterior": {"posterior": "gaussian", "layer": ["z", "logvar"]},
+    "regularized": {
+        "spectral_norm": True,
+        "discriminator_dropout": 0.2,
+        "input_noise": 0.3,
+    },
+    "uniform": {"prior": "uniform"},
+}
+
+
+def laplace(n_samples, rng):
+    """Draw codes of ten components, as a prior of the user's own."""
+    return rng.laplace(size=(n_samples, 10))
+
+
+# scikit-learn's checks set n_components=1, for which these priors are not made.
+WIDER = {
+    "mixture": {"prior": "gaussian_mixture"},
+    "by_class": {"prior": GaussianMixture(by_class=True), "n_components": 2},
+    "swiss_roll": {"prior": SwissRoll(by_class=True)},
+    "sampler": {"prior": laplace},
+}
 
 
 def estimators():
     """Yield a name and an estimator for all that takes data of any kind."""
-    for name, model in MODELS.items():
+    for name, (model, small) in MODELS.items():
         for layer in LAYERS[name]:
-            yield f"{name}-{layer}", model(layer=layer, **SMALL)
+            yield f"{name}-{layer}", model(layer=layer, **small)
+        if name not in FULL:
+            continue
         for key, architecture in ARCHITECTURES.items():
             for stop in (False, True):
                 yield (
                     f"{name}-{key}-early_stopping={stop}",
-                    model(architecture=architecture, early_stopping=stop, **SMALL),
+                    model(architecture=architecture, early_stopping=stop, **small),
                 )
         for key, likelihood in LIKELIHOODS.items():
-            yield f"{name}-{key}", model(likelihood=likelihood, **SMALL)
+            yield f"{name}-{key}", model(likelihood=likelihood, **small)
+    for key, options in ADVERSARIAL.items():
+        yield f"AAE-{key}", AAE(**options, **SMALL)
 
 
 def image_estimators():
     """Yield a name and an estimator for images in [0, 1]."""
     yield from estimators()
-    for name, model in MODELS.items():
-        yield f"{name}-bernoulli", model(likelihood="bernoulli", **SMALL)
+    for name, (model, small) in MODELS.items():
+        yield f"{name}-bernoulli", model(likelihood="bernoulli", **small)
+        if name not in FULL:
+            yield f"{name}-conv", model(architecture=ARCHITECTURES["conv"], **small)
+            yield f"{name}-early_stopping", model(early_stopping=True, **small)
+    for key, options in WIDER.items():
+        for model in (AAE, SupervisedAAE, AAEClassifier):
+            yield f"{model.__name__}-{key}", model(**options, **SMALL)
 
 
 def parametrize(cases):

@@ -5,13 +5,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from cases import SMALL, estimators, image_estimators, parametrize
+from cases import MODELS, SMALL, estimators, image_estimators, parametrize
 from joblib import Parallel, delayed
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.utils import estimator_checks
 
-from skvae import AE, MLP, VAE
+from skvae import MLP
 
 # Three epochs are too few for some likelihoods to fill the code.
 pytestmark = pytest.mark.filterwarnings("ignore::skvae.PosteriorCollapseWarning")
@@ -30,6 +30,7 @@ MORE_CHECKS = [
     estimator_checks.check_dataframe_column_names_consistency,
 ]
 over_estimators = pytest.mark.parametrize("estimator", **parametrize(estimators()))
+over_models = pytest.mark.parametrize("model", [model for model, _ in MODELS.values()])
 over_images = pytest.mark.parametrize("estimator", **parametrize(image_estimators()))
 
 
@@ -53,6 +54,8 @@ def outputs_of(estimator, X):
         "reconstruct": estimator.reconstruct(X).reshape(len(X), -1),
         "score_samples": estimator.score_samples(X),
     }
+    if hasattr(estimator, "predict_proba"):
+        outputs["predict_proba"] = estimator.predict_proba(X)
     return outputs | estimator.extract(X, ["mu", "z"])
 
 
@@ -75,24 +78,31 @@ def test_more_checks(estimator, check):
 
 @over_images
 def test_images_keep_their_shape(estimator, digits):
-    X, _ = digits
-    estimator = clone(estimator).fit(X)
+    X, y = digits
+    estimator = clone(estimator).fit(X, y)
     assert estimator.sample_shape_ == (8, 8)
     assert estimator.reconstruct(X).shape == X.shape
     assert estimator.sample(3).shape == (3, 8, 8)
+    assert estimator.sample_codes(3).shape == (3, estimator.n_components)
+    assert estimator.sample_codes(3).dtype == np.float32
     assert estimator.transform(X).dtype == np.float32
     names = estimator.get_feature_names_out()
     assert estimator.transform(X[:5]).shape == (5, len(names))
     codes = estimator.set_params(layer="mu").transform(X)
     assert estimator.inverse_transform(codes).shape == X.shape
-    assert_same(estimator.inverse_transform(codes), estimator.reconstruct(X), estimator)
+    told = {"y": estimator.classes_[1]} if hasattr(estimator, "class_prior_") else {}
+    assert_same(
+        estimator.inverse_transform(codes, **told),
+        estimator.reconstruct(X, **told),
+        estimator,
+    )
 
 
 @over_images
 def test_flat_and_shaped_images_give_the_same(estimator, digits):
-    X, _ = digits
-    shaped = clone(estimator).fit(X)
-    flat = clone(estimator).set_params(image_shape=(8, 8)).fit(X.reshape(300, 64))
+    X, y = digits
+    shaped = clone(estimator).fit(X, y)
+    flat = clone(estimator).set_params(image_shape=(8, 8)).fit(X.reshape(300, 64), y)
     assert_array_equal(flat.loss_curve_, shaped.loss_curve_)
     for name, expected in outputs_of(shaped, X).items():
         assert_array_equal(outputs_of(flat, X.reshape(300, 64))[name], expected)
@@ -101,8 +111,8 @@ def test_flat_and_shaped_images_give_the_same(estimator, digits):
 
 @over_images
 def test_outputs_depend_on_the_row_only(estimator, digits):
-    X, _ = digits
-    estimator = clone(estimator).fit(X)
+    X, y = digits
+    estimator = clone(estimator).fit(X, y)
     expected = outputs_of(estimator, X)
     order = np.random.default_rng(0).permutation(len(X))
     for name, values in outputs_of(estimator, X[order]).items():
@@ -114,8 +124,8 @@ def test_outputs_depend_on_the_row_only(estimator, digits):
 
 @over_images
 def test_pickle_keeps_every_bit(estimator, digits):
-    X, _ = digits
-    estimator = clone(estimator).fit(X)
+    X, y = digits
+    estimator = clone(estimator).fit(X, y)
     copy = pickle.loads(pickle.dumps(estimator))
     for name, expected in outputs_of(estimator, X).items():
         assert_array_equal(outputs_of(copy, X)[name], expected)
@@ -125,8 +135,8 @@ def test_pickle_keeps_every_bit(estimator, digits):
 
 @over_images
 def test_outputs_repeat_with_any_number_of_threads(estimator, digits):
-    X, _ = digits
-    estimator = clone(estimator).fit(X)
+    X, y = digits
+    estimator = clone(estimator).fit(X, y)
     results = []
     before = torch.get_num_threads()
     try:
@@ -139,10 +149,10 @@ def test_outputs_repeat_with_any_number_of_threads(estimator, digits):
         assert_same(results[1][name], expected, estimator)
 
 
-@pytest.mark.parametrize("model", [AE, VAE])
+@over_models
 def test_outputs_repeat_in_any_number_of_processes(model, digits):
-    X, _ = digits
-    estimator = model(**SMALL).fit(X)
+    X, y = digits
+    estimator = model(**SMALL).fit(X, y)
     results = [
         Parallel(n_jobs=n_jobs)(
             delayed(estimator.transform)(X[start : start + 100])
@@ -156,14 +166,14 @@ def test_outputs_repeat_in_any_number_of_processes(model, digits):
 
 @over_images
 def test_global_random_states_stay_untouched(estimator, digits):
-    X, _ = digits
+    X, y = digits
 
     def states():
         numpy_state = np.random.get_state()[1]  # noqa: NPY002, this is the global one
         return numpy_state.tolist(), torch.get_rng_state().tolist()
 
     before = states()
-    fitted = clone(estimator).set_params(random_state=None, max_iter=1).fit(X)
+    fitted = clone(estimator).set_params(random_state=None, max_iter=1).fit(X, y)
     outputs_of(fitted, X)
     fitted.sample(2)
     assert states() == before
@@ -171,23 +181,23 @@ def test_global_random_states_stay_untouched(estimator, digits):
 
 @over_images
 def test_resumed_training_equals_one_training(estimator, digits):
-    X, _ = digits
+    X, y = digits
     estimator = clone(estimator).set_params(early_stopping=False)
-    whole = clone(estimator).set_params(max_iter=5).fit(X)
-    resumed = clone(estimator).set_params(max_iter=3).fit(X)
-    resumed = pickle.loads(pickle.dumps(resumed)).partial_fit(X)
-    resumed = pickle.loads(pickle.dumps(resumed)).partial_fit(X)
+    whole = clone(estimator).set_params(max_iter=5).fit(X, y)
+    resumed = clone(estimator).set_params(max_iter=3).fit(X, y)
+    resumed = pickle.loads(pickle.dumps(resumed)).partial_fit(X, y)
+    resumed = pickle.loads(pickle.dumps(resumed)).partial_fit(X, y)
     assert resumed.n_iter_ == 5
     assert_array_equal(resumed.loss_curve_, whole.loss_curve_)
     for name, expected in outputs_of(whole, X).items():
         assert_array_equal(outputs_of(resumed, X)[name], expected)
 
 
-@pytest.mark.parametrize("model", [AE, VAE])
+@over_models
 def test_float32_rows_of_any_layout_give_the_same(model, digits):
-    X = digits[0].reshape(300, 64)
+    X, y = digits[0].reshape(300, 64), digits[1]
     read_only = X.copy()
     read_only.flags.writeable = False
-    expected = model(**SMALL).fit_transform(X)
+    expected = model(**SMALL).fit_transform(X, y)
     for other in (np.asfortranarray(X), X.astype(np.float64), read_only, X.tolist()):
-        assert_array_equal(model(**SMALL).fit_transform(other), expected)
+        assert_array_equal(model(**SMALL).fit_transform(other, y), expected)

@@ -14,13 +14,12 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from skvae import MLP, VAE
+from skvae import AAE, MLP, VAE
 
 
-def networks(vae):
-    """Copy what a fitted VAE consists of, with new weights."""
-    module = vae.module_
-    parts = [module.encoder, module.mu, module.logvar, module.decoder]
+def networks(model, *names):
+    """Take what a fitted model consists of, with new weights."""
+    parts = [model.module_.get_submodule(name) for name in names]
     for part in parts:
         for layer in part.modules():
             if hasattr(layer, "reset_parameters"):
@@ -63,6 +62,50 @@ def bare_fit(X, parts, gaussian, epochs, batch_size=128):
             optimizer.step()
 
 
+def bare_fit_aae(X, encoder, mu_head, decoder, discriminator, gaussian, epochs):
+    """Train by the three updates of an adversarial autoencoder."""
+    X = torch.from_numpy(X)
+    log_scale = torch.nn.Parameter(torch.zeros(()))
+    if gaussian:
+        mean = X.mean(0)
+        X = (X - mean) / (X - mean).std()
+    inference = [*encoder.parameters(), *mu_head.parameters()]
+    reconstruction = torch.optim.Adam(
+        [*inference, *decoder.parameters(), log_scale], lr=1e-3
+    )
+    judging = torch.optim.Adam(discriminator.parameters(), lr=2.5e-4)
+    deceiving = torch.optim.Adam(inference, lr=2.5e-4)
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits
+    for _ in range(epochs):
+        order = torch.randperm(len(X))
+        for start in range(0, len(X), 128):
+            x = X[order[start : start + 128]]
+            ones, zeros = torch.ones(len(x), 1), torch.zeros(len(x), 1)
+
+            reconstruction.zero_grad()
+            raw = decoder(mu_head(encoder(x)))
+            if gaussian:
+                error = (x - raw).square().sum() / len(x)
+                loss = 0.5 * error * torch.exp(-20 * log_scale)
+                loss = loss + x.shape[1] * 10 * log_scale
+            else:
+                loss = entropy(raw, x, reduction="sum") / len(x)
+            loss.backward()
+            reconstruction.step()
+
+            judging.zero_grad()
+            with torch.no_grad():
+                fake = mu_head(encoder(x))
+            loss = entropy(discriminator(torch.randn_like(fake)), ones)
+            loss = loss + entropy(discriminator(fake), zeros)
+            loss.backward()
+            judging.step()
+
+            deceiving.zero_grad()
+            entropy(discriminator(mu_head(encoder(x))), ones).backward()
+            deceiving.step()
+
+
 def seconds(function):
     start = time.perf_counter()
     function()
@@ -83,12 +126,24 @@ def compare(name, ours, theirs, repeats):
 
 def compare_fits(name, X, epochs, repeats, **parameters):
     vae = VAE(max_iter=epochs, device="cpu", random_state=0, **parameters).fit(X)
-    parts = networks(vae)
+    parts = networks(vae, "encoder", "mu", "logvar", "decoder")
     gaussian = vae.likelihood == "gaussian"
     compare(
         f"fit, {name}",
         lambda: vae.fit(X),
         lambda: bare_fit(X, parts, gaussian, epochs),
+        repeats,
+    )
+
+
+def compare_aae_fits(name, X, epochs, repeats, **parameters):
+    aae = AAE(max_iter=epochs, device="cpu", random_state=0, **parameters).fit(X)
+    parts = networks(aae, "encoder", "mu", "decoder", "discriminator.network")
+    gaussian = aae.likelihood == "gaussian"
+    compare(
+        f"fit, AAE, {name}",
+        lambda: aae.fit(X),
+        lambda: bare_fit_aae(X, *parts, gaussian, epochs),
         repeats,
     )
 
@@ -120,6 +175,16 @@ if __name__ == "__main__":
         "digits, Bernoulli, 20 epochs", digits, 20, repeats, likelihood="bernoulli"
     )
     compare_fits(
+        "20000 x 784, 784-400-20, 3 epochs",
+        wide,
+        3,
+        repeats,
+        n_components=20,
+        architecture=classic,
+        likelihood="bernoulli",
+    )
+    compare_aae_fits("digits, defaults, 20 epochs", digits, 20, repeats)
+    compare_aae_fits(
         "20000 x 784, 784-400-20, 3 epochs",
         wide,
         3,

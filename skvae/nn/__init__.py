@@ -1,8 +1,15 @@
-"""The torch floor: modules, likelihoods and blocks, for those who extend the package.
+"""The torch floor: modules, likelihoods, priors and blocks, for those who extend.
 
 Importing this module imports torch.
 """
 
+from ._adversarial import (
+    AAEClassifierModule,
+    AAEClustererModule,
+    AAEModule,
+    Discriminator,
+    SupervisedAAEModule,
+)
 from ._conv import Pyramid
 from ._dropout import Dropout, bind_generator
 from ._layers import layer_function, layer_shapes
@@ -16,20 +23,41 @@ from ._likelihoods import (
 )
 from ._mlp import ACTIVATIONS, mlp_decoder, mlp_encoder
 from ._modules import AEModule, VAEModule, kl_divergence
+from ._priors import (
+    PRIORS,
+    GaussianMixture,
+    Normal,
+    Prior,
+    Sampler,
+    SwissRoll,
+    Uniform,
+)
 from ._resnet import ResidualBlock
 
 __all__ = [
     "ACTIVATIONS",
     "LIKELIHOODS",
+    "PRIORS",
+    "AAEClassifierModule",
+    "AAEClustererModule",
+    "AAEModule",
     "AEModule",
     "Bernoulli",
+    "Discriminator",
     "Dropout",
     "Gaussian",
+    "GaussianMixture",
     "Laplace",
     "Likelihood",
+    "Normal",
+    "Prior",
     "Pyramid",
     "ResidualBlock",
+    "Sampler",
     "SquaredError",
+    "SupervisedAAEModule",
+    "SwissRoll",
+    "Uniform",
     "VAEModule",
     "bind_generator",
     "kl_divergence",

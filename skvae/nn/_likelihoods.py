@@ -1,11 +1,12 @@
-import inspect
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from ._parameters import Parameterized
 
 # Adam moves a parameter by about the learning rate per step; ten times that lets a
 # scale settle within a few epochs of a small data set.
@@ -14,7 +15,7 @@ _SCALE_SPEED = 10.0
 _MIN_SCALE = 1e-3
 
 
-class Likelihood(nn.Module):
+class Likelihood(Parameterized, nn.Module):
     """How the data are distributed around what the decoder says.
 
     A subclass implements `nll`, and `mean` where the decoder's output is not the mean.
@@ -62,26 +63,6 @@ class Likelihood(nn.Module):
     def mean(self, raw: Tensor) -> Tensor:
         """Return the mean of the data, given the output of the decoder."""
         return raw
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the arguments of the constructor, as a grid search asks for them."""
-        names = list(inspect.signature(type(self)).parameters)
-        return {name: getattr(self, name) for name in names}
-
-    def set_params(self, **params: Any) -> Self:
-        """Set arguments of the constructor, as a grid search does."""
-        valid = self.get_params()
-        for name, value in params.items():
-            if name not in valid:
-                raise ValueError(
-                    f"Invalid parameter {name!r} for {self!r}. "
-                    f"Valid parameters are: {sorted(valid)}."
-                )
-            setattr(self, name, value)
-        return self
-
-    def extra_repr(self) -> str:
-        return ", ".join(f"{k}={v!r}" for k, v in self.get_params().items())
 
 
 class _LocationScale(Likelihood):

@@ -29,7 +29,7 @@ class AEModule(nn.Module):
         The networks work on ``(X - shift) / spread`` if the likelihood standardizes.
     """
 
-    code_names: ClassVar[tuple[str, ...]] = ("mu",)
+    decodes_classes: ClassVar[bool] = False  # whether the decoder gets them one-hot
     shift: Tensor
     spread: Tensor
 
@@ -46,7 +46,8 @@ class AEModule(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.mu = nn.Linear(n_hidden, n_components)
+        self.code_sizes: dict[str, int] = {}
+        self._add_head("mu", nn.Linear(n_hidden, n_components), n_components)
         self.decoder = decoder
         self.likelihood = likelihood
         self.n_components = n_components
@@ -61,31 +62,35 @@ class AEModule(nn.Module):
     def encode(
         self, X: Tensor, names: Collection[str] | None = None
     ) -> dict[str, Tensor]:
-        """Return the parameters of the code, each (n_samples, n_components).
+        """Return the parameters of the code, each of its size in `code_sizes`.
 
         Parameters
         ----------
         X : Tensor of shape (n_samples, *sample_shape)
         names : collection of str or None
-            Those of `code_names` that are wanted; None takes all.
+            Those of `code_sizes` that are wanted; None takes all.
         """
         return self._codes(self._standardized(X), names)
 
     def decode(self, Z: Tensor) -> Tensor:
-        """Return the mean of the data for codes Z (n_samples, n_components)."""
+        """Return the mean of the data for the decoder's input (n_samples, n_inputs)."""
         mean = self.likelihood.mean(self.decoder(Z))
         if self.likelihood.standardize:
             return torch.addcmul(self.shift, mean, self.spread)
         return mean
 
     def draw(self, codes: Mapping[str, Tensor], noise: Tensor) -> Tensor:
-        """Turn standard normal noise into codes `z`; an AE's code is `mu` itself."""
-        return codes["mu"]
+        """Turn standard normal noise into codes `z`, `mu` itself without a `logvar`."""
+        if "logvar" not in codes:
+            return codes["mu"]
+        return codes["mu"] + torch.exp(0.5 * codes["logvar"]) * noise
 
-    @property
-    def gradient_scale(self) -> Tensor | None:
-        """Factor of all gradients; it keeps them well above the epsilon of Adam."""
-        unit = self.likelihood.unit
+    def gradient_scale(self, phase: str) -> Tensor | None:
+        """Factor of gradients that keeps those of a likelihood with a unit near 1.
+
+        Otherwise they could come close to the epsilon of Adam.
+        """
+        unit = self.likelihood.unit if phase == "reconstruction" else 1.0
         return (
             None if unit == 1.0 else torch.tensor(1 / unit, device=self.spread.device)
         )
@@ -119,18 +124,33 @@ class AEModule(nn.Module):
         loss = -self.log_likelihood(X).mean()
         return {"loss": loss, "reconstruction_loss": loss}
 
+    def held_out_loss(
+        self,
+        X: Tensor,
+        y: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Return the loss by which `early_stopping` judges held-out samples."""
+        return self.losses("reconstruction", X, y, generator=generator)["loss"]
+
     def log_likelihood(self, X: Tensor) -> Tensor:
         """Return log p(x | mu(x)) per sample in nats, of shape (n_samples,)."""
         X = self._standardized(X)
         codes = self._codes(X)
         return -self.likelihood.nll(X, self.decoder(codes["mu"]))
 
+    def _add_head(self, name: str, head: nn.Module, size: int) -> None:
+        """Add a part of the code, computed from what the encoder gives."""
+        self.add_module(name, head)
+        self.code_sizes[name] = size
+
     def _codes(
         self, X: Tensor, names: Collection[str] | None = None
     ) -> dict[str, Tensor]:
         """Encode standardized data."""
         hidden = self.encoder(X).flatten(1)
-        names = self.code_names if names is None else names
+        names = self.code_sizes if names is None else names
         return {name: self.get_submodule(name)(hidden) for name in names}
 
     def _standardized(self, X: Tensor) -> Tensor:
@@ -156,8 +176,6 @@ class VAEModule(AEModule):
         As in `skvae.VAE`.
     """
 
-    code_names = ("mu", "logvar")
-
     def __init__(
         self,
         encoder: nn.Module,
@@ -181,13 +199,10 @@ class VAEModule(AEModule):
             shift=shift,
             spread=spread,
         )
-        self.logvar = nn.Linear(n_hidden, n_components)
+        self._add_head("logvar", nn.Linear(n_hidden, n_components), n_components)
         self.beta = beta
         self.beta_warmup = beta_warmup
         self.free_bits = free_bits
-
-    def draw(self, codes: Mapping[str, Tensor], noise: Tensor) -> Tensor:
-        return codes["mu"] + torch.exp(0.5 * codes["logvar"]) * noise
 
     def losses(
         self,
@@ -201,10 +216,8 @@ class VAEModule(AEModule):
         X = self._standardized(X)
         codes = self._codes(X)
         mu = codes["mu"]
-        noise = torch.randn(
-            mu.shape, generator=generator, device=mu.device, dtype=mu.dtype
-        )
-        raw = self.decoder(self.draw(codes, noise))
+        z = self.draw(codes, noise_like(mu, generator))
+        raw = self.decoder(z)
         reconstruction = self.likelihood.nll(X, raw).mean()
         per_component = kl_divergence(codes).mean(0)
         kl = per_component.sum()
@@ -262,3 +275,15 @@ def kl_divergence(codes: Mapping[str, Tensor]) -> Tensor:
     """KL(N(mu, exp(logvar)) || N(0, 1)) in nats, of shape (n_samples, n_components)."""
     mu, logvar = codes["mu"], codes["logvar"]
     return 0.5 * (mu.square() + logvar.exp() - 1 - logvar)
+
+
+def noise_like(X: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Draw standard normal noise of the shape, device and precision of X."""
+    return torch.randn(X.shape, generator=generator, device=X.device, dtype=X.dtype)
+
+
+def with_noise(
+    X: Tensor, scale: float, generator: torch.Generator | None = None
+) -> Tensor:
+    """Add normal noise of standard deviation `scale`."""
+    return X + scale * noise_like(X, generator) if scale else X

@@ -1,0 +1,281 @@
+"""What adversarial autoencoders share: parameters, priors, labels."""
+
+import warnings
+
+import numpy as np
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from ._base import BaseAutoencoder, transforms_to_codes
+from ._random import draw_seed
+from ._validation import (
+    HasMethods,
+    StrOptions,
+    at_least,
+    check_codes,
+    check_labels,
+    check_rows,
+    positive,
+    share,
+)
+
+_WON = 0.1  # nats, of the 1.39 of a discriminator that has to guess
+_MANY_EPOCHS = 10
+
+
+class DiscriminatorWarning(UserWarning):
+    """The discriminator tells codes from the prior, and the encoder can't follow."""
+
+
+class BaseAdversarial(BaseAutoencoder):
+    """Parameters and methods of all models whose codes are held to a prior."""
+
+    _parameter_constraints = {
+        **BaseAutoencoder._parameter_constraints,
+        "prior": [
+            StrOptions({"gaussian_mixture", "normal", "swiss_roll", "uniform"}),
+            HasMethods(["build", "sample"]),
+            callable,
+        ],
+        "posterior": [StrOptions({"deterministic", "gaussian"})],
+        "adversarial_weight": [at_least(0)],
+        "discriminator_hidden_layer_sizes": ["array-like"],
+        "discriminator_dropout": [share],
+        "discriminator_learning_rate": [positive, None],
+        "spectral_norm": ["boolean"],
+        "input_noise": [at_least(0)],
+    }
+    _discriminator = (
+        "discriminator_hidden_layer_sizes",
+        "discriminator_dropout",
+        "spectral_norm",
+    )
+    _structure = (
+        *BaseAutoencoder._structure,
+        *("prior", "posterior", *_discriminator),
+    )
+    _objective = ("posterior", "input_noise", *_discriminator)
+    _engine = (
+        *BaseAutoencoder._engine,
+        *("prior", "adversarial_weight", "discriminator_learning_rate"),
+    )
+
+    def __init__(
+        self,
+        n_components=10,
+        *,
+        architecture="mlp",
+        image_shape=None,
+        likelihood="gaussian",
+        prior="normal",
+        posterior="deterministic",
+        adversarial_weight=0.5,
+        discriminator_hidden_layer_sizes=(128, 64),
+        discriminator_dropout=0.0,
+        discriminator_learning_rate=None,
+        spectral_norm=False,
+        input_noise=0.0,
+        layer="mu",
+        learning_rate=1e-3,
+        batch_size=128,
+        max_iter=100,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        warm_start=False,
+        memory=None,
+        callbacks=None,
+        device="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        super().__init__(
+            n_components,
+            architecture=architecture,
+            image_shape=image_shape,
+            likelihood=likelihood,
+            layer=layer,
+            learning_rate=learning_rate,
+            batch_size=batch_size,
+            max_iter=max_iter,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            warm_start=warm_start,
+            memory=memory,
+            callbacks=callbacks,
+            device=device,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.prior = prior
+        self.posterior = posterior
+        self.adversarial_weight = adversarial_weight
+        self.discriminator_hidden_layer_sizes = discriminator_hidden_layer_sizes
+        self.discriminator_dropout = discriminator_dropout
+        self.discriminator_learning_rate = discriminator_learning_rate
+        self.spectral_norm = spectral_norm
+        self.input_noise = input_noise
+
+    def _module_options(self):
+        return super()._module_options() | {
+            "prior": self._new_prior(),
+            "n_classes": len(getattr(self, "classes_", ())),
+        }
+
+    def _new_prior(self):
+        from .nn import PRIORS, Sampler
+
+        is_function = callable(self.prior) and not hasattr(self.prior, "build")
+        if is_function and not isinstance(self.prior, type):
+            return Sampler(self.prior)
+        return self._resolve("prior", PRIORS)
+
+    def _phase_rates(self):
+        # Adam divides constant factors out of a gradient: a weight on a loss would
+        # change nothing, one on the steps does.
+        generator = self.adversarial_weight * self.learning_rate
+        discriminator = self.discriminator_learning_rate
+        return {
+            "discriminator": generator if discriminator is None else discriminator,
+            "generator": generator,
+        }
+
+    def _number_classes(
+        self, y, rows, classes=None, reset=False, *, name="y", **unlabelled
+    ):
+        """Validate labels; learn which classes there are if `reset`."""
+        if reset:
+            classes = None if classes is None else np.unique(classes)
+        elif classes is None or np.array_equal(np.unique(classes), self.classes_):
+            classes = self.classes_
+        else:
+            raise ValueError(
+                f"`classes`={list(classes)} is not the same as in the first call, "
+                f"{self.classes_.tolist()}."
+            )
+        numbers, self.classes_ = check_labels(
+            self, y, rows, classes=classes, name=name, **unlabelled
+        )
+        return numbers
+
+    def _frequencies(self, numbers):
+        return np.bincount(numbers, minlength=len(self.classes_)) / len(numbers)
+
+    def _numbers_of(self, y, n_samples):
+        """Number the classes that a user asks for."""
+        if np.ndim(y) == 0:
+            y = np.full(n_samples, y)
+        return self._number_classes(y, range(n_samples))
+
+    def _draw_codes(self, n_samples, rng, y=None):
+        return self._net.draw_codes(n_samples, y, draw_seed(rng))
+
+    def _diagnose(self, rows):
+        last = self.history_[-max(_MANY_EPOCHS, self.n_iter_ // 4) :]
+        won = [
+            name
+            for name in last[0]
+            if name.endswith("discriminator_loss")
+            and max(row[name] for row in last) < _WON
+        ]
+        if won and len(last) >= _MANY_EPOCHS:
+            warnings.warn(
+                f"The discriminator has won: {won[0]} was below {_WON} nats for the "
+                f"last {len(last)} epochs (it is 1.39 where codes are like draws from "
+                "the prior), so the codes do not follow the prior. Lower "
+                "`discriminator_learning_rate`, raise `adversarial_weight`, or set "
+                "spectral_norm=True.",
+                DiscriminatorWarning,
+                stacklevel=5,
+            )
+
+
+class ClassDecoder:
+    """Methods of models whose decoder is told the class beside the code.
+
+    The model has `classes_` and `class_prior_`, both of shape (n_classes,).
+    """
+
+    __metadata_request__inverse_transform = {"y": True}
+
+    @available_if(transforms_to_codes)
+    def inverse_transform(self, Z, y=None):
+        """Decode latent codes as samples of given classes.
+
+        Only there if `layer` is "mu" or "z".
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+        y : scalar, array-like of shape (n_samples,) or None, default=None
+            Class of each sample, or of all. None averages over the classes, weighted by
+            `class_prior_`.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features) or (n_samples, ...), float32
+            Means of the likelihood, of the rank that `fit` saw.
+        """
+        check_is_fitted(self)
+        return self._decode_as(check_codes(Z, *self.layer_names_["mu"]), y)
+
+    def reconstruct(self, X, y=None):
+        """Encode samples, and decode their `mu` as samples of given classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+        y : scalar, array-like of shape (n_samples,) or None, default=None
+            Class of each sample, or of all. None averages over the classes, weighted by
+            `class_prior_`.
+
+        Returns
+        -------
+        X_hat : ndarray of the shape of X, float32
+        """
+        check_is_fitted(self)
+        rows, shape = check_rows(self, X, reset=False)
+        codes = self._net.extract(rows, ["mu"])["mu"]
+        return self._decode_as(codes, y).reshape(-1, *shape)
+
+    def sample(self, n_samples=1, y=None, *, random_state=None):
+        """Decode draws from the prior as samples of given classes.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        y : scalar, array-like of shape (n_samples,) or None, default=None
+            Class of each sample, or of all. None draws classes by `class_prior_`.
+        random_state : int, RandomState instance or None, default=None
+            None repeats the same draws in each call on one fitted model.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features) or (n_samples, ...), float32
+            Means of the likelihood, of the rank that `fit` saw.
+        """
+        rng = self._check_sampling(n_samples, random_state)
+        if y is None:
+            n_classes = len(self.classes_)
+            numbers = rng.choice(n_classes, size=n_samples, p=self.class_prior_)
+        else:
+            numbers = self._numbers_of(y, n_samples)
+        codes = self._draw_codes(n_samples, rng, numbers)
+        return self._decode(self._beside(codes, numbers))
+
+    def _decode_as(self, codes, y):
+        """Decode codes with their classes, or averaged over all classes."""
+        if y is not None:
+            return self._decode(self._beside(codes, self._numbers_of(y, len(codes))))
+        return sum(
+            weight * self._decode(self._beside(codes, np.full(len(codes), number)))
+            for number, weight in enumerate(self.class_prior_.astype(np.float32))
+        )
+
+    def _beside(self, codes, numbers):
+        """Append classes to codes, one-hot."""
+        one_hot = np.eye(len(self.classes_), dtype=np.float32)
+        return np.hstack([codes, one_hot[numbers]])

@@ -1,0 +1,399 @@
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrizations
+
+from ._likelihoods import Likelihood
+from ._mlp import dense
+from ._modules import AEModule, noise_like, with_noise
+from ._priors import Prior
+
+
+class Discriminator(nn.Module):
+    """A network that tells real codes, drawn from a prior, from those of samples.
+
+    Parameters
+    ----------
+    n_inputs : int
+    hidden_layer_sizes : sequence of int
+    dropout : float
+    spectral_norm : bool
+        Whether no layer may stretch distances (Miyato et al. 2018,
+        https://arxiv.org/abs/1802.05957).
+    noise : float
+        Standard deviation of noise on its input in training (Sønderby et al. 2017,
+        https://arxiv.org/abs/1610.04490).
+    """
+
+    def __init__(
+        self,
+        n_inputs: int,
+        hidden_layer_sizes: Sequence[int],
+        dropout: float,
+        spectral_norm: bool,
+        noise: float,
+    ) -> None:
+        super().__init__()
+        sizes = [n_inputs, *hidden_layer_sizes]
+        hidden = dense(sizes, "leaky_relu", dropout)
+        self.network = nn.Sequential(*hidden, nn.Linear(sizes[-1], 1))
+        self.noise = noise
+        if spectral_norm:
+            for layer in self.network:
+                if isinstance(layer, nn.Linear):
+                    parametrizations.spectral_norm(layer)
+
+    def forward(self, Z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return the log-odds that codes are real, of shape (n_samples, 1)."""
+        if self.training:
+            Z = with_noise(Z, self.noise, generator)
+        logits: Tensor = self.network(Z)
+        return logits
+
+    def loss(
+        self, real: Tensor, fake: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return the cross-entropy of its verdicts in nats.
+
+        It is 2 log 2 where real and fake codes are alike, and 0 where it never errs.
+        """
+        logits = self(torch.cat([real, fake]), generator)
+        on_real, on_fake = logits.split([len(real), len(fake)])
+        return F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
+
+    def loss_of_generator(
+        self, fake: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return what it costs the encoder that its codes are not taken for real."""
+        return F.softplus(-self(fake, generator)).mean()
+
+
+class AAEModule(AEModule):
+    """Adversarial autoencoder: a discriminator holds the codes to a prior.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+    decoder : nn.Module
+    likelihood : Likelihood
+    n_hidden : int
+    n_components : int
+    shift : Tensor of shape sample_shape
+    spread : float
+        As in `AEModule`.
+    prior : Prior
+    posterior : {"deterministic", "gaussian"}
+    n_classes : int
+        0 if labels play no part.
+    input_noise : float
+    discriminator_hidden_layer_sizes : sequence of int
+    discriminator_dropout : float
+    spectral_norm : bool
+        As in `skvae.AAE`.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        likelihood: Likelihood,
+        *,
+        n_hidden: int,
+        n_components: int,
+        shift: Tensor,
+        spread: float,
+        prior: Prior,
+        posterior: str,
+        n_classes: int,
+        input_noise: float,
+        discriminator_hidden_layer_sizes: Sequence[int],
+        discriminator_dropout: float,
+        spectral_norm: bool,
+    ) -> None:
+        super().__init__(
+            encoder,
+            decoder,
+            likelihood,
+            n_hidden=n_hidden,
+            n_components=n_components,
+            shift=shift,
+            spread=spread,
+        )
+        prior.build(n_components, n_classes)
+        self.prior = prior
+        self.n_classes = n_classes
+        self.input_noise = input_noise
+        self._discriminator_options = (
+            discriminator_hidden_layer_sizes,
+            discriminator_dropout,
+            spectral_norm,
+        )
+        if posterior == "gaussian":
+            self._add_head("logvar", nn.Linear(n_hidden, n_components), n_components)
+        self.discriminator = self._new_discriminator(n_components + self._n_marks)
+
+    @property
+    def _n_marks(self) -> int:
+        """Number of values by which the discriminator learns the class of a code.
+
+        The last one stands for "not known".
+        """
+        return self.n_classes + 1 if self.prior.by_class else 0
+
+    def phases(self) -> dict[str, list[nn.Module]]:
+        inference = [self.encoder, *map(self.get_submodule, self.code_sizes)]
+        return {
+            "reconstruction": [*inference, self.decoder, self.likelihood],
+            "discriminator": list(self._discriminators().values()),
+            "generator": inference,
+        }
+
+    def losses(
+        self,
+        phase: str,
+        X: Tensor,
+        y: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        epoch: float = math.inf,
+    ) -> dict[str, Tensor]:
+        """Return the terms of the loss, means over the samples; "loss" is minimized.
+
+        Parameters
+        ----------
+        phase : str
+            A key of `phases`.
+        X : Tensor of shape (n_samples, *sample_shape)
+        y : Tensor of shape (n_samples,), int64, or None
+            Numbers of the classes, -1 where they are not known.
+        generator : torch.Generator or None
+            Source of all noise.
+        epoch : float
+            Has no influence.
+        """
+        terms_of: Callable[..., dict[str, Tensor]] = getattr(self, f"_{phase}_terms")
+        terms = terms_of(self._standardized(X), y, generator)
+        return {"loss": torch.stack(list(terms.values())).sum(), **terms}
+
+    def log_likelihood(self, X: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return log p(x | mu(x), y) per sample in nats, of shape (n_samples,).
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_samples, *sample_shape)
+        y : Tensor of shape (n_samples,), int64, or None
+            Classes, for decoders that are told them.
+        """
+        X = self._standardized(X)
+        codes = self._codes(X)
+        raw = self.decoder(self._to_decode(codes["mu"], codes, y))
+        return -self.likelihood.nll(X, raw)
+
+    def _reconstruction_terms(
+        self, X: Tensor, y: Tensor | None, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        codes = self._codes(self._noisy(X, generator))
+        z = self._drawn(codes, generator)
+        nll = self.likelihood.nll(X, self.decoder(self._to_decode(z, codes, y)))
+        return {"reconstruction_loss": nll.mean()}
+
+    def _discriminator_terms(
+        self, X: Tensor, y: Tensor | None, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        with torch.no_grad():
+            fake = self._fake(X, y, generator)
+        real = self._real(len(X), y, generator)
+        return {
+            f"{prefix}discriminator_loss": network.loss(
+                real[prefix], fake[prefix], generator
+            )
+            for prefix, network in self._discriminators().items()
+        }
+
+    def _generator_terms(
+        self, X: Tensor, y: Tensor | None, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        fake = self._fake(X, y, generator)
+        return {
+            f"{prefix}generator_loss": network.loss_of_generator(
+                fake[prefix], generator
+            )
+            for prefix, network in self._discriminators().items()
+        }
+
+    def _discriminators(self) -> dict[str, Discriminator]:
+        """Map a prefix of the terms of the loss to the discriminator they are of."""
+        return {"": self.discriminator}
+
+    def _fake(
+        self, X: Tensor, y: Tensor | None, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Return what each discriminator sees of samples."""
+        z = self._drawn(self._codes(self._noisy(X, generator)), generator)
+        return {"": self._marked(z, y)}
+
+    def _real(
+        self, n_samples: int, y: Tensor | None, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Return what each discriminator sees of draws from the prior."""
+        return {"": self._marked(self.prior.sample(n_samples, y, generator), y)}
+
+    def _marked(self, z: Tensor, y: Tensor | None) -> Tensor:
+        """Append the class, where the discriminator knows it."""
+        if y is None or not self._n_marks:
+            return z
+        marks = F.one_hot(y % self._n_marks, self._n_marks)  # -1 is the last one
+        return torch.cat([z, marks.to(z.dtype)], 1)
+
+    def _to_decode(
+        self, z: Tensor, codes: Mapping[str, Tensor], y: Tensor | None
+    ) -> Tensor:
+        """Return the input of the decoder."""
+        return z
+
+    def _noisy(self, X: Tensor, generator: torch.Generator) -> Tensor:
+        return with_noise(X, self.input_noise, generator) if self.training else X
+
+    def _drawn(self, codes: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+        if "logvar" not in codes:
+            return codes["mu"]
+        return self.draw(codes, noise_like(codes["mu"], generator))
+
+    def _new_discriminator(self, n_inputs: int, noise: float = 0.0) -> Discriminator:
+        return Discriminator(n_inputs, *self._discriminator_options, noise)
+
+
+class SupervisedAAEModule(AAEModule):
+    """Adversarial autoencoder whose decoder is told the class, one-hot.
+
+    The discriminator is told it too, so that the codes of every single class are held
+    to the prior and say nothing about the class.
+    """
+
+    decodes_classes = True
+
+    @property
+    def _n_marks(self) -> int:
+        return self.n_classes
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return `mu`: without a class there is nothing to decode."""
+        return self.encode(X)["mu"]
+
+    def _to_decode(
+        self, z: Tensor, codes: Mapping[str, Tensor], y: Tensor | None
+    ) -> Tensor:
+        if y is None:
+            raise ValueError("SupervisedAAEModule needs the classes y.")
+        return torch.cat([z, F.one_hot(y, self.n_classes).to(z.dtype)], 1)
+
+
+class AAEClustererModule(AAEModule):
+    """Adversarial autoencoder with a second head, the probabilities of classes.
+
+    The decoder gets them beside the code. A second discriminator holds them to one-hot
+    draws from a categorical prior, so that each sample is given to one class.
+
+    Parameters
+    ----------
+    *args
+        As in `AAEModule`.
+    class_prior : sequence of float
+        Probabilities of the categorical prior.
+    class_noise : float
+        Standard deviation of noise on what the second discriminator sees in training.
+    **kwargs
+        As in `AAEModule`.
+    """
+
+    decodes_classes = True
+    class_prior: Tensor
+    proba: nn.Sequential
+
+    def __init__(
+        self,
+        *args: Any,
+        class_prior: Sequence[float],
+        class_noise: float,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        n_hidden, n_classes = kwargs["n_hidden"], len(class_prior)
+        head = nn.Sequential(nn.Linear(n_hidden, n_classes), nn.Softmax(dim=1))
+        self._add_head("proba", head, n_classes)
+        self.class_discriminator = self._new_discriminator(n_classes, class_noise)
+        self.register_buffer("class_prior", torch.tensor(class_prior))
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Reconstruct X from `mu` and the probabilities of the classes."""
+        codes = self.encode(X)
+        return self.decode(self._to_decode(codes["mu"], codes, None))
+
+    def _discriminators(self) -> dict[str, Discriminator]:
+        return {"": self.discriminator, "class_": self.class_discriminator}
+
+    def _fake(
+        self, X: Tensor, y: Tensor | None, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        codes = self._codes(self._noisy(X, generator))
+        z = self._marked(self._drawn(codes, generator), y)
+        return {"": z, "class_": codes["proba"]}
+
+    def _real(
+        self, n_samples: int, y: Tensor | None, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        drawn = torch.multinomial(
+            self.class_prior, n_samples, replacement=True, generator=generator
+        )
+        classes = F.one_hot(drawn, self.n_classes).to(self.class_prior.dtype)
+        return super()._real(n_samples, y, generator) | {"class_": classes}
+
+    def _to_decode(
+        self, z: Tensor, codes: Mapping[str, Tensor], y: Tensor | None
+    ) -> Tensor:
+        return torch.cat([z, codes["proba"]], 1)
+
+
+class AAEClassifierModule(AAEClustererModule):
+    """The same with a phase that teaches the head the known classes.
+
+    Parameters
+    ----------
+    *args
+    class_prior : sequence of float
+    class_noise : float
+    **kwargs
+        As in `AAEClustererModule`.
+    """
+
+    def phases(self) -> dict[str, list[nn.Module]]:
+        classification: list[nn.Module] = [self.encoder, self.proba]
+        return super().phases() | {"classification": classification}
+
+    def held_out_loss(
+        self,
+        X: Tensor,
+        y: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        loss = super().held_out_loss(X, y, generator=generator)
+        if y is None:
+            return loss
+        logits = self._logits(self._standardized(X))
+        wrong = F.cross_entropy(logits, y, ignore_index=-1, reduction="sum")
+        return loss + wrong / len(X)
+
+    def _classification_terms(
+        self, X: Tensor, y: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        logits = self._logits(self._noisy(X, generator))
+        return {"classification_loss": F.cross_entropy(logits, y)}
+
+    def _logits(self, X: Tensor) -> Tensor:
+        logits: Tensor = self.proba[0](self.encoder(X).flatten(1))
+        return logits

@@ -1,0 +1,29 @@
+import inspect
+from typing import Any, Self
+
+
+class Parameterized:
+    """Arguments of the constructor, open to `clone` and to a grid search.
+
+    A subclass stores them under their own names, as scikit-learn's estimators do.
+    """
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the arguments of the constructor, as a grid search asks for them."""
+        names = list(inspect.signature(type(self)).parameters)
+        return {name: getattr(self, name) for name in names}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set arguments of the constructor, as a grid search does."""
+        valid = self.get_params()
+        for name, value in params.items():
+            if name not in valid:
+                raise ValueError(
+                    f"Invalid parameter {name!r} for {self!r}. "
+                    f"Valid parameters are: {sorted(valid)}."
+                )
+            setattr(self, name, value)
+        return self
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{k}={v!r}" for k, v in self.get_params().items())
