@@ -65,7 +65,7 @@ class Net(NeuralNet):
         fused = torch.device(self.device).type in ("cpu", "cuda")
         self.optimizers_ = {
             phase: torch.optim.Adam(
-                _parameters_of(modules), lr=self.rates.get(phase, self.lr), fused=fused
+                _parameters_of(modules), lr=self._rate(phase), fused=fused
             )
             for phase, modules in self.module_.phases().items()
         }
@@ -106,7 +106,7 @@ class Net(NeuralNet):
         """
         X = self._resident(as_tensor(self.as_samples(rows)))
         y = None if y is None else self._resident(as_tensor(y))
-        index = {None: index, **(own_rows or {})}
+        index = {None: index, **(own_rows or {})}  # None: of all other phases
         index = {phase: torch.from_numpy(part) for phase, part in index.items()}
         held_out = None
         if X_val is not None:
@@ -207,22 +207,34 @@ class Net(NeuralNet):
 
     def _step(self, data, on_gradient=None, **kwargs):
         """Update the submodules of each phase; return all terms, losses added up."""
+        self._follow_schedule()
         log = {}
         for phase, optimizer in self.optimizers_.items():
             X, y = data.get(phase, data[None])
             terms = self.module_.losses(phase, X, y, **kwargs)
-            trained = _trained_by(optimizer)  # no gradient is computed of the others
-            scale = self.module_.gradient_scale(phase)
-            terms["loss"].backward(scale, inputs=trained)
-            if on_gradient is not None:
-                on_gradient()
-            optimizer.step()
-            optimizer.zero_grad()
+            trained = _trained_by(optimizer)
+            if trained:  # not all frozen; of what others train no gradient is computed
+                scale = self.module_.gradient_scale(phase)
+                terms["loss"].backward(scale, inputs=trained)
+                if on_gradient is not None:
+                    on_gradient()
+                optimizer.step()
+                optimizer.zero_grad()
             terms = {name: value.detach() for name, value in terms.items()}
             if "loss" in log:
                 terms["loss"] = log["loss"] + terms["loss"]
             log |= terms
         return log
+
+    def _follow_schedule(self):
+        """Scale the rates of all phases as a callback scaled that of the first."""
+        rate = self.optimizer_.param_groups[0]["lr"]
+        for phase, optimizer in self.optimizers_.items():
+            if optimizer is not self.optimizer_:
+                optimizer.param_groups[0]["lr"] = self._rate(phase) * (rate / self.lr)
+
+    def _rate(self, phase):
+        return self.rates.get(phase, self.lr)
 
     def _is_watched(self):
         """Tell whether a callback looks at single batches, which costs time."""
@@ -406,10 +418,9 @@ class Net(NeuralNet):
         self.module_.load_state_dict(_to_torch(state["module"]))
         for phase, optimizer in self.optimizers_.items():
             optimizer.load_state_dict(_to_torch(state["optimizers"][phase]))
-            rate = self.rates.get(phase, self.lr)
-            if rate != state["rates"].get(phase, state["lr"]):
+            if self._rate(phase) != state["rates"].get(phase, state["lr"]):
                 for group in optimizer.param_groups:
-                    group["lr"] = rate
+                    group["lr"] = self._rate(phase)
         self.history = History([{"batches": [], **row} for row in state["history"]])
         self.module_.eval()
         return self

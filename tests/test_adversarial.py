@@ -17,6 +17,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from skorch.callbacks import Freezer, LRScheduler
+from torch.optim.lr_scheduler import ExponentialLR
 
 from skvae import (
     AAE,
@@ -112,6 +114,33 @@ def test_changed_learning_rates_hold_when_training_goes_on(flat):
     model.set_params(adversarial_weight=1.0).fit(X)
     rates = [o.param_groups[0]["lr"] for o in model._net.optimizers_.values()]
     assert rates == [0.001] * 3
+
+
+def test_a_schedule_holds_for_all_phases(flat):
+    X, _ = flat
+    schedule = LRScheduler(ExponentialLR, gamma=0.5)
+    model = AAE(discriminator_learning_rate=0.01, callbacks=[schedule], **QUICK).fit(X)
+    rates = [o.param_groups[0]["lr"] for o in model._net.optimizers_.values()]
+    assert_allclose(rates[0], 1e-3 * 0.5**3)
+    assert_allclose(rates[1:], [0.01 * 0.5**2, 0.00025 * 0.5**2])
+
+
+def test_frozen_parts_stay_as_they_are(flat):
+    X, y = flat
+    short, long = (
+        AAEClassifier(
+            callbacks=[Freezer(["*discriminator.*"])], max_iter=n, random_state=0
+        ).fit(X, y)
+        for n in (1, 3)
+    )
+    for name in ("discriminator", "class_discriminator"):
+        for one, other in zip(
+            short.module_.get_submodule(name).parameters(),
+            long.module_.get_submodule(name).parameters(),
+            strict=True,
+        ):
+            assert_array_equal(one.detach(), other.detach())
+    assert not np.array_equal(short.transform(X), long.transform(X))
 
 
 def test_discriminators_learn_from_codes_alone(flat):

@@ -9,9 +9,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from skvae import AE, VAE, Conv
+from skvae import AAE, AE, VAE, Conv
 
-MODELS = pytest.mark.parametrize("model", [AE, VAE])
+MODELS = pytest.mark.parametrize("model", [AE, VAE, AAE])
 
 
 @MODELS

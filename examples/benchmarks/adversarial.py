@@ -108,7 +108,7 @@ def samples(X, y, X_test, y_test):
         prior=Normal(scale=5.0),
         architecture=MLP((1000, 1000), dropout=0.1),
         likelihood="bernoulli",
-        discriminator_hidden_layer_sizes=(1000, 1000),
+        discriminator_hidden_layer_sizes=(500, 500),
         max_iter=50,
         random_state=0,
     ).fit(X)
