@@ -49,8 +49,8 @@ class AAE(BaseAdversarial):
         log-variance ``logvar``.
     adversarial_weight : float, default=0.25
         How strongly the codes are drawn to the prior, next to the reconstruction: the
-        adversaries take steps of ``adversarial_weight * learning_rate``. 0 leaves a
-        plain autoencoder.
+        adversaries take steps of ``adversarial_weight * learning_rate``. 0 leaves the
+        codes free.
     discriminator_hidden_layer_sizes : array-like of int, default=(128, 64)
         Widths of the discriminator's layers.
     discriminator_dropout : float, default=0.0
@@ -104,6 +104,8 @@ class AAE(BaseAdversarial):
     ----------
     classes_ : ndarray of shape (n_classes,)
         Labels in `y`, if the prior is tied to classes.
+    class_prior_ : ndarray of shape (n_classes,)
+        Their frequencies, likewise.
     module_ : torch.nn.Module
         The trained networks.
     layer_names_ : dict of str to tuple of int
@@ -230,7 +232,8 @@ class AAE(BaseAdversarial):
             A table, or images or volumes in their own shape.
         y : array-like of shape (n_samples,), default=None
             Labels for a prior with ``by_class=True``, else ignored. -1, None or NaN
-            mark samples without one.
+            mark samples without one (-1 does not if `y` holds -1 and 1 only, which is
+            read as two classes, with a warning).
         X_val : array-like of shape (n_validation, ...), default=None
             Held-out samples for `early_stopping`, instead of a share of `X`. Their loss
             is in `history_` in any case.
@@ -264,37 +267,14 @@ class AAE(BaseAdversarial):
         y : array-like of shape (n_samples,), default=None
             As in `fit`.
         classes : array-like of shape (n_classes,), default=None
-            All labels that will come, if those of the first call are not all.
+            All labels that will come, if those of the first call are not all. Each
+            that the first call lacks counts once in `class_prior_`.
 
         Returns
         -------
         self : object
         """
         return self._fit_one_epoch(X, y, classes)
-
-    def sample_codes(self, n_samples=1, y=None, *, random_state=None):
-        """Draw codes from the prior; `sample` decodes them.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-        y : scalar, array-like of shape (n_samples,) or None, default=None
-            Class of each code, or of all, if the prior is tied to classes.
-        random_state : int, RandomState instance or None, default=None
-            None repeats the same draws in each call on one fitted model.
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, n_components), float32
-        """
-        rng = self._check_sampling(n_samples, random_state)
-        if y is not None:
-            if not self.module_.prior.by_class:
-                raise ValueError(
-                    f"`y` needs a prior with by_class=True, got prior={self.prior!r}."
-                )
-            y = self._numbers_of(y, n_samples)
-        return self._draw_codes(n_samples, rng, y)
 
     def sample(self, n_samples=1, y=None, *, random_state=None):
         """Decode draws from the prior.
@@ -314,13 +294,27 @@ class AAE(BaseAdversarial):
         """
         return self._decode(self.sample_codes(n_samples, y, random_state=random_state))
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = getattr(self.prior, "by_class", False)
+        return tags
+
     def _check_labels(self, y, rows, classes, *, reset):
         if not self._new_prior().by_class:
             vars(self).pop("classes_", None)
+            vars(self).pop("class_prior_", None)
             return None
         if y is None:
             raise ValueError(
                 f"prior={self.prior!r} ties codes to classes: pass the labels `y` to "
                 "fit, -1 where they are not known."
             )
-        return self._number_classes(y, rows, classes, reset, unlabelled="auto")
+        if not reset:
+            return self._number(y, rows, classes, unlabelled="auto")
+        numbers = self._learn_classes(y, rows, classes, unlabelled="auto")
+        if not (numbers >= 0).any():
+            raise ValueError(
+                f"prior={self.prior!r} ties codes to classes, but `y` holds no label."
+            )
+        self.class_prior_ = self._shares(numbers)
+        return numbers

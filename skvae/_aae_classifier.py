@@ -1,4 +1,4 @@
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import ClassifierMixin, ClusterMixin
@@ -57,10 +57,7 @@ class _ClassEncoder(ClassDecoder, BaseAdversarial):
         return super().reconstruct(X, y)
 
     def _module_options(self):
-        return super()._module_options() | {
-            "class_prior": self.class_prior_.tolist(),
-            "class_noise": self.class_noise,
-        }
+        return super()._module_options() | {"class_noise": self.class_noise}
 
 
 class AAEClassifier(ClassifierMixin, _ClassEncoder):
@@ -78,10 +75,10 @@ class AAEClassifier(ClassifierMixin, _ClassEncoder):
     ----------
     n_components : int, default=10
         Size of the style. A larger one keeps more detail.
-    unlabelled : object, default="auto"
+    unlabelled : str, number or None, default="auto"
         What marks a sample without a label in `y`, beside None and NaN, which always
-        do. "auto" is -1, except where `y` holds -1 and 1 only: that is read as two
-        classes, with a warning. None marks nothing.
+        do. "auto" is -1, except where the `y` of the first fit holds -1 and 1 only:
+        that is read as two classes, with a warning. None marks nothing.
     class_prior : array-like of shape (n_classes,) or None, default=None
         Shares of the classes among all samples. None takes those among the labels.
     architecture : {"mlp", "conv", "resnet"}, object or tuple, default="mlp"
@@ -108,8 +105,8 @@ class AAEClassifier(ClassifierMixin, _ClassEncoder):
         log-variance ``logvar``.
     adversarial_weight : float, default=0.5
         How strongly the codes are drawn to the prior, next to the reconstruction: the
-        adversaries take steps of ``adversarial_weight * learning_rate``. 0 leaves a
-        plain autoencoder.
+        adversaries take steps of ``adversarial_weight * learning_rate``. 0 leaves the
+        codes free.
     discriminator_hidden_layer_sizes : array-like of int, default=(128, 64)
         Widths of the discriminator's layers.
     discriminator_dropout : float, default=0.0
@@ -226,11 +223,13 @@ class AAEClassifier(ClassifierMixin, _ClassEncoder):
 
     _parameter_constraints = {
         **BaseAdversarial._parameter_constraints,
-        "unlabelled": "no_validation",
+        "unlabelled": [str, Real, None],
         "class_prior": ["array-like", None],
         "class_noise": [at_least(0)],
     }
+    __metadata_request__fit = {"X_val": True, "y_val": True, "groups": True}
     _module_name = "AAEClassifierModule"
+    _structure = ("class_prior", *BaseAdversarial._structure)
     _engine = (*BaseAdversarial._engine, "class_noise")
 
     def __init__(
@@ -344,7 +343,8 @@ class AAEClassifier(ClassifierMixin, _ClassEncoder):
         y : array-like of shape (n_samples,)
             As in `fit`; some labels are needed in each call.
         classes : array-like of shape (n_classes,), default=None
-            All classes that will come, if those of the first call are not all.
+            All classes that will come, if those of the first call are not all. Each
+            that the first call lacks counts once in `class_prior_`.
 
         Returns
         -------
@@ -353,9 +353,8 @@ class AAEClassifier(ClassifierMixin, _ClassEncoder):
         return self._fit_one_epoch(X, y, classes)
 
     def _check_labels(self, y, rows, classes, *, reset):
-        numbers = self._number_classes(
-            y, rows, classes, reset, unlabelled=self.unlabelled
-        )
+        learn = self._learn_classes if reset else self._number
+        numbers = learn(y, rows, classes, unlabelled=self.unlabelled)
         if not (numbers >= 0).any():
             raise ValueError(
                 "`y` holds no label: AAEClassifier needs some samples of each class. "
@@ -373,30 +372,26 @@ class AAEClassifier(ClassifierMixin, _ClassEncoder):
     def _check_held_out_labels(self, y, rows):
         if y is None:
             return None
-        return self._number_classes(y, rows, unlabelled=self.unlabelled, name="y_val")
+        return self._number(y, rows, unlabelled=self.unlabelled, name="y_val")
 
     def _check_class_prior(self, numbers):
         if self.class_prior is None:
-            return self._frequencies(numbers[numbers >= 0])
-        class_prior = np.asarray(self.class_prior, dtype=np.float64)
-        shape = self.classes_.shape
-        valid = class_prior.shape == shape and np.all(class_prior >= 0)
+            return self._shares(numbers)
+        try:
+            class_prior = np.asarray(self.class_prior, dtype=np.float64)
+        except (TypeError, ValueError):
+            class_prior = np.empty(0)
+        valid = class_prior.shape == self.classes_.shape and np.all(class_prior >= 0)
         if not (valid and np.isclose(class_prior.sum(), 1)):
             raise ValueError(
                 f"`class_prior` must hold {len(self.classes_)} numbers >= 0 that sum "
                 f"up to 1, one for each of the classes {self.classes_.tolist()}; got "
                 f"{self.class_prior!r}."
             )
-        return class_prior
+        return class_prior / class_prior.sum()
 
     def _own_rows(self, y, index):
-        labelled = index[y[index] >= 0]
-        if not len(labelled):
-            raise ValueError(
-                "`early_stopping` held out all samples with a label. Pass `X_val`, or "
-                "lower `validation_fraction`."
-            )
-        return {"classification": labelled}
+        return {"classification": index[y[index] >= 0]}
 
 
 class AAEClusterer(ClusterMixin, _ClassEncoder):
@@ -437,8 +432,8 @@ class AAEClusterer(ClusterMixin, _ClassEncoder):
         log-variance ``logvar``.
     adversarial_weight : float, default=0.5
         How strongly the codes are drawn to the prior, next to the reconstruction: the
-        adversaries take steps of ``adversarial_weight * learning_rate``. 0 leaves a
-        plain autoencoder.
+        adversaries take steps of ``adversarial_weight * learning_rate``. 0 leaves the
+        codes free.
     discriminator_hidden_layer_sizes : array-like of int, default=(128, 64)
         Widths of the discriminator's layers.
     discriminator_dropout : float, default=0.0

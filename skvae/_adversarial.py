@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -15,6 +16,7 @@ from ._validation import (
     check_codes,
     check_labels,
     check_rows,
+    known_labels,
     positive,
     share,
 )
@@ -57,7 +59,7 @@ class BaseAdversarial(BaseAutoencoder):
     _objective = ("posterior", "input_noise", *_discriminator)
     _engine = (
         *BaseAutoencoder._engine,
-        *("prior", "adversarial_weight", "discriminator_learning_rate"),
+        *("adversarial_weight", "discriminator_learning_rate"),
     )
 
     def __init__(
@@ -119,19 +121,55 @@ class BaseAdversarial(BaseAutoencoder):
         self.spectral_norm = spectral_norm
         self.input_noise = input_noise
 
+    def sample_codes(self, n_samples=1, y=None, *, random_state=None):
+        """Draw codes from the prior; `sample` decodes them.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        y : scalar, array-like of shape (n_samples,) or None, default=None
+            Class of each code, or of all, if the prior is tied to classes. None draws
+            classes by `class_prior_`.
+        random_state : int, RandomState instance or None, default=None
+            None repeats the same draws in each call on one fitted model.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components), float32
+        """
+        rng = self._check_sampling(n_samples, random_state)
+        if y is None:
+            return self._draw_codes(n_samples, rng)
+        prior = self.module_.prior
+        if not prior.by_class:
+            raise ValueError(
+                f"`y` needs a prior with by_class=True; the model was fitted with "
+                f"{prior!r}."
+            )
+        return self._draw_codes(n_samples, rng, self._numbers_of(y, n_samples))
+
     def _module_options(self):
-        return super()._module_options() | {
+        from .architectures import check_widths
+
+        options = super()._module_options()
+        name = "discriminator_hidden_layer_sizes"
+        return options | {
+            name: check_widths(name, options[name]),
             "prior": self._new_prior(),
-            "n_classes": len(getattr(self, "classes_", ())),
+            "class_prior": list(map(float, getattr(self, "class_prior_", ()))),
         }
 
     def _new_prior(self):
-        from .nn import PRIORS, Sampler
+        from .nn import PRIORS, Prior, Sampler
 
-        is_function = callable(self.prior) and not hasattr(self.prior, "build")
-        if is_function and not isinstance(self.prior, type):
-            return Sampler(self.prior)
-        return self._resolve("prior", PRIORS)
+        is_function = callable(self.prior) and not isinstance(self.prior, type | Prior)
+        prior = Sampler(self.prior) if is_function else self._resolve("prior", PRIORS)
+        if not isinstance(prior, Prior):
+            raise ValueError(
+                "`prior` must be a name, a function or an instance of a subclass of "
+                f"skvae.nn.Prior, got {self.prior!r}."
+            )
+        return prior
 
     def _phase_rates(self):
         # Adam divides constant factors out of a gradient: a weight on a loss would
@@ -143,32 +181,39 @@ class BaseAdversarial(BaseAutoencoder):
             "generator": generator,
         }
 
-    def _number_classes(
-        self, y, rows, classes=None, reset=False, *, name="y", **unlabelled
-    ):
-        """Validate labels; learn which classes there are if `reset`."""
-        if reset:
-            classes = None if classes is None else np.unique(classes)
-        elif classes is None or np.array_equal(np.unique(classes), self.classes_):
-            classes = self.classes_
-        else:
-            raise ValueError(
-                f"`classes`={list(classes)} is not the same as in the first call, "
-                f"{self.classes_.tolist()}."
-            )
+    def _learn_classes(self, y, rows, classes, **unlabelled):
+        """Note which classes there are; return the number of that of each sample."""
+        if classes is not None:
+            classes = np.unique(_labels_in(classes, **unlabelled))
         numbers, self.classes_ = check_labels(
-            self, y, rows, classes=classes, name=name, **unlabelled
+            self, y, rows, classes=classes, **unlabelled
         )
         return numbers
 
-    def _frequencies(self, numbers):
-        return np.bincount(numbers, minlength=len(self.classes_)) / len(numbers)
+    def _number(self, y, rows, classes=None, *, name="y", **unlabelled):
+        """Return the number of each sample's class, among those known."""
+        if classes is not None:
+            classes = np.unique(_labels_in(classes, **unlabelled))
+            if not np.array_equal(classes, self.classes_):
+                raise ValueError(
+                    f"`classes`={classes.tolist()} is not the same as in the first "
+                    f"call, {self.classes_.tolist()}."
+                )
+        return check_labels(
+            self, y, rows, classes=self.classes_, name=name, **unlabelled
+        )[0]
 
     def _numbers_of(self, y, n_samples):
-        """Number the classes that a user asks for."""
+        """Return the numbers of the classes that a user asks for."""
         if np.ndim(y) == 0:
             y = np.full(n_samples, y)
-        return self._number_classes(y, range(n_samples))
+        return self._number(y, range(n_samples))
+
+    def _shares(self, numbers):
+        """Return the frequency of each class; one that is still to come counts once."""
+        counts = np.bincount(numbers[numbers >= 0], minlength=len(self.classes_))
+        counts = np.maximum(counts, 1)
+        return counts / counts.sum()
 
     def _draw_codes(self, n_samples, rng, y=None):
         return self._net.draw_codes(n_samples, y, draw_seed(rng))
@@ -182,12 +227,13 @@ class BaseAdversarial(BaseAutoencoder):
             and max(row[name] for row in last) < _WON
         ]
         if won and len(last) >= _MANY_EPOCHS:
+            class_noise = " or raise `class_noise`" if "class" in won[0] else ""
             warnings.warn(
                 f"The discriminator has won: {won[0]} was below {_WON} nats for the "
-                f"last {len(last)} epochs (it is 1.39 where codes are like draws from "
-                "the prior), so the codes do not follow the prior. Lower "
-                "`discriminator_learning_rate`, raise `adversarial_weight`, or set "
-                "spectral_norm=True.",
+                f"last {len(last)} epochs (it is 1.39 where samples look like draws "
+                "from the prior). Lower `discriminator_learning_rate`, raise "
+                "`adversarial_weight`, or set spectral_norm=True"
+                f"{class_noise}.",
                 DiscriminatorWarning,
                 stacklevel=5,
             )
@@ -279,3 +325,11 @@ class ClassDecoder:
         """Append classes to codes, one-hot."""
         one_hot = np.eye(len(self.classes_), dtype=np.float32)
         return np.hstack([codes, one_hot[numbers]])
+
+
+def _labels_in(classes, unlabelled=None):
+    """Drop from a list of classes what marks samples without one."""
+    classes = np.asarray(classes)
+    if classes.dtype == object or classes.dtype.kind == "f":
+        classes = np.asarray(classes[~pd.isna(classes)].tolist())
+    return classes[known_labels(classes, unlabelled)]

@@ -447,6 +447,8 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
             X_val, _ = check_rows(self, X_val, reset=False, name="X_val")
             check_support(X_val, likelihood, name="X_val")
             y_val = self._check_held_out_labels(y_val, X_val)
+        elif y_val is not None:
+            raise ValueError("`y_val` was given without `X_val`.")
         if groups is not None:
             check_consistent_length(rows, groups)
         return _Task(
@@ -477,7 +479,8 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         parameters["callbacks"] = clone(self.callbacks, safe=False)
         inputs = task if self.random_state is not None else task._replace(seed=None)
         versions = version("skvae"), version("torch")
-        key = fingerprint((type(self), versions, parameters, inputs))
+        shares = getattr(self, "class_prior_", None)
+        key = fingerprint((type(self), versions, parameters, inputs, shares))
         state = remember(
             self.memory, key, lambda: self._train(task, context).get_state()
         )
@@ -519,6 +522,8 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         """Return the rows to train on, and X and y to validate with if any."""
         if task.early_stopping and task.X_val is None:
             index, held_out = self._split(task.rows, task.groups, task.seed)
+            if task.y is not None:
+                index, held_out = _keep_classes(task, index, held_out)
             y_val = None if task.y is None else task.y[held_out]
             return index, task.rows[held_out], y_val
         return np.arange(len(task.rows)), task.X_val, task.y_val
@@ -647,7 +652,8 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
 
     def _check_sampling(self, n_samples, random_state):
         check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
+        is_int = isinstance(n_samples, Integral) and not isinstance(n_samples, bool)
+        if not is_int or n_samples < 1:
             raise ValueError(f"`n_samples` must be an int >= 1, got {n_samples!r}.")
         seed = self._net.seed if random_state is None else random_state
         return check_random_state(seed)
@@ -673,6 +679,19 @@ def _unchanged_on_error(estimator):
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+def _keep_classes(task, index, held_out):
+    """Move one sample back of each class that would be held out as a whole."""
+    y = task.y
+    lost = np.setdiff1d(y[held_out], [*y[index], -1])
+    back = [held_out[y[held_out] == number][0] for number in lost]
+    if len(back) == len(held_out) or (back and task.groups is not None):
+        raise ValueError(
+            "`early_stopping` would hold out all samples of a class. Pass `X_val`, or "
+            "set early_stopping=False."
+        )
+    return np.append(index, back).astype(int), np.setdiff1d(held_out, back)
 
 
 def _as_list(layers):

@@ -5,7 +5,7 @@ import os
 from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType, ModuleType
 
 import joblib
 import numpy as np
@@ -68,15 +68,51 @@ def _content(value, within=()):
         return {name: _content(part, within) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [_content(part, within) for part in value]
+    if isinstance(value, ModuleType):
+        return value.__name__
     if isinstance(value, type):
-        return _named(value)
+        return _content_of_class(value, within)
     if isinstance(value, FunctionType):
-        cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        parts = value.__code__.co_code, value.__defaults__, cells
-        return [_named(value), _content(parts, within)]
+        return [_named(value), _content(_parts_of_function(value), within)]
+    if isinstance(value, CodeType):
+        return [value.co_code, value.co_names, _content(value.co_consts, within)]
+    if hasattr(value, "get_params"):
+        parameters = value.get_params(deep=False)
+        return [_content(type(value), within), _content(parameters, within)]
     if hasattr(value, "__dict__"):
-        return [_named(type(value)), _content(value.__reduce_ex__(2)[1:3], within)]
+        state = value.__reduce_ex__(2)[1:3]
+        return [_content(type(value), within), _content(state, within)]
     return value
+
+
+def _content_of_class(cls, within):
+    """Take a class for the source of all that it inherits, or for its functions."""
+    parts = []
+    for base in cls.__mro__[:-1]:
+        named = _named(base)
+        methods = {k: v for k, v in vars(base).items() if isinstance(v, FunctionType)}
+        parts += [named] if named[-1] else [named, _content(methods, within)]
+    return parts
+
+
+def _parts_of_function(function):
+    """List what the result of a function depends on, but its arguments."""
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    read = {}
+    for name in _names(function.__code__):
+        value = function.__globals__.get(name)
+        # Functions of the same module may change with it, those of others do not.
+        foreign = getattr(value, "__module__", None) != function.__module__
+        is_library = isinstance(value, FunctionType | type) and foreign
+        read[name] = _named(value) if is_library else value
+    code, defaults = function.__code__, function.__defaults__
+    return code, defaults, function.__kwdefaults__, cells, read
+
+
+def _names(code):
+    """List the names that a function and those inside of it look up."""
+    inner = [const for const in code.co_consts if isinstance(const, CodeType)]
+    return sorted({*code.co_names, *(name for part in inner for name in _names(part))})
 
 
 @lru_cache

@@ -427,10 +427,10 @@ class Net(NeuralNet):
 
 
 class Snapshot:
-    """A copy of tensors, made once and refreshed in place."""
+    """A copy of tensors, refreshed in place; they may become more."""
 
     def __init__(self):
-        self._copies = []
+        self._copies = {}  # by the address of the original
 
     @property
     def taken(self):
@@ -438,14 +438,17 @@ class Snapshot:
 
     @torch.no_grad()
     def take(self, tensors):
-        if not self.taken:
-            self._copies = [tensor.clone() for tensor in tensors]
-        else:
-            _copy(self._copies, tensors)
+        for tensor in tensors:
+            copy = self._copies.get(tensor.data_ptr())
+            if copy is None or copy.shape != tensor.shape:
+                self._copies[tensor.data_ptr()] = tensor.clone()
+            else:
+                copy.copy_(tensor)
 
     @torch.no_grad()
     def restore(self, tensors):
-        _copy(tensors, self._copies)
+        for tensor in tensors:
+            tensor.copy_(self._copies.get(tensor.data_ptr(), tensor))
 
 
 class EarlyStopping:
@@ -577,10 +580,16 @@ def build_module(
     encoder = architecture.encoder(sample_shape)
     n_inputs = n_components
     if module.decodes_classes:
-        n_inputs += options["n_classes"]
+        n_inputs += len(options["class_prior"])
     decoder = architecture.decoder(n_inputs, sample_shape)
     n_hidden = _flat_width(encoder, sample_shape)
-    shape = tuple(_try(decoder, (n_inputs,)).shape[1:])
+    try:
+        shape = tuple(_try(decoder, (n_inputs,)).shape[1:])
+    except RuntimeError as error:
+        raise ValueError(
+            f"The decoder of `architecture` must take inputs of shape ({n_inputs},), "
+            f"the code{' and the class, one-hot' * module.decodes_classes}: {error}"
+        ) from error
     if shape != sample_shape:
         raise ValueError(
             f"The decoder of `architecture` must return samples of shape "
@@ -656,11 +665,6 @@ def _trained_by(optimizer):
 
 def _parameters_of(modules):
     return [parameter for module in modules for parameter in module.parameters()]
-
-
-def _copy(targets, sources):
-    for target, source in zip(targets, sources, strict=True):
-        target.copy_(source)
 
 
 def _to_numpy(tree):

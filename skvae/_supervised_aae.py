@@ -50,8 +50,8 @@ class SupervisedAAE(ClassDecoder, BaseAdversarial):
         log-variance ``logvar``.
     adversarial_weight : float, default=0.5
         How strongly the codes are drawn to the prior, next to the reconstruction: the
-        adversaries take steps of ``adversarial_weight * learning_rate``. 0 leaves a
-        plain autoencoder.
+        adversaries take steps of ``adversarial_weight * learning_rate``. 0 leaves the
+        codes free.
     discriminator_hidden_layer_sizes : array-like of int, default=(128, 64)
         Widths of the discriminator's layers.
     discriminator_dropout : float, default=0.0
@@ -154,6 +154,7 @@ class SupervisedAAE(ClassDecoder, BaseAdversarial):
     >>> as_threes = aae.inverse_transform(aae.transform(X), y=3)
     """
 
+    __metadata_request__fit = {"X_val": True, "y_val": True, "groups": True}
     _module_name = "SupervisedAAEModule"
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -165,7 +166,7 @@ class SupervisedAAE(ClassDecoder, BaseAdversarial):
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
             A table, or images or volumes in their own shape.
         y : array-like of shape (n_samples,)
-            Class of each sample, of any type that can be sorted.
+            Class of each sample: strings, numbers or bools.
         X_val : array-like of shape (n_validation, ...), default=None
             Held-out samples for `early_stopping`, instead of a share of `X`. Their loss
             is in `history_` in any case.
@@ -202,7 +203,8 @@ class SupervisedAAE(ClassDecoder, BaseAdversarial):
         y : array-like of shape (n_samples,)
             Class of each sample.
         classes : array-like of shape (n_classes,), default=None
-            All classes that will come, if those of the first call are not all.
+            All classes that will come, if those of the first call are not all. Each
+            that the first call lacks counts once in `class_prior_`.
 
         Returns
         -------
@@ -265,10 +267,11 @@ class SupervisedAAE(ClassDecoder, BaseAdversarial):
         return self._net.apply(self.module_.log_likelihood, samples, numbers)
 
     def _check_labels(self, y, rows, classes, *, reset):
-        numbers = self._number_classes(y, rows, classes, reset)
-        if reset:
-            self.class_prior_ = self._frequencies(numbers)
+        if not reset:
+            return self._number(y, rows, classes)
+        numbers = self._learn_classes(y, rows, classes)
+        self.class_prior_ = self._shares(numbers)
         return numbers
 
     def _check_held_out_labels(self, y, rows):
-        return self._number_classes(y, rows, name="y_val")
+        return self._number(y, rows, name="y_val")

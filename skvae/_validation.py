@@ -36,6 +36,7 @@ __all__ = [
     "check_support",
     "fit_context",
     "fraction",
+    "known_labels",
     "location_and_spread",
     "positive",
     "share",
@@ -99,10 +100,10 @@ def check_rows(estimator, X, *, reset, name="X"):
     return rows, shape
 
 
-_NOTHING = object()
+_REQUIRED = object()  # marks nothing, and every sample must have a label
 
 
-def check_labels(estimator, y, rows, *, classes=None, unlabelled=_NOTHING, name="y"):
+def check_labels(estimator, y, rows, *, classes=None, unlabelled=_REQUIRED, name="y"):
     """Number the classes of samples.
 
     Parameters
@@ -112,7 +113,7 @@ def check_labels(estimator, y, rows, *, classes=None, unlabelled=_NOTHING, name=
     y : array-like of shape (n_samples,)
     rows : array-like of shape (n_samples, ...)
     classes : ndarray of shape (n_classes,) or None
-        The classes there are; None takes those of `y`.
+        The classes there are, sorted; None takes those of `y`.
     unlabelled : object
         What marks a sample without a label, beside None and NaN, which then do; "auto"
         is -1, unless -1 is one of `classes` or `y` holds -1 and 1 only. By default
@@ -131,10 +132,12 @@ def check_labels(estimator, y, rows, *, classes=None, unlabelled=_NOTHING, name=
             f"{type(estimator).__name__} requires y to be passed, but the target "
             f"{name} is None."
         )
+    if isinstance(y, list | tuple):
+        y = np.asarray(y, dtype=object)  # else NaN and numbers would become strings
     y = column_or_1d(y, warn=True)
     check_consistent_length(rows, y)
-    known = _known(y, unlabelled, classes)
-    if unlabelled is _NOTHING and not known.all():
+    known = known_labels(y, unlabelled, classes)
+    if unlabelled is _REQUIRED and not known.all():
         raise ValueError(
             f"`{name}` lacks {(~known).sum()} labels; {type(estimator).__name__} needs "
             "that of each sample. AAEClassifier learns from some."
@@ -157,13 +160,33 @@ def check_labels(estimator, y, rows, *, classes=None, unlabelled=_NOTHING, name=
     return numbers, classes
 
 
-def _known(y, unlabelled, classes):
-    """Tell which samples have a label."""
+def known_labels(y, unlabelled, classes=None):
+    """Tell which samples have a label.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+    unlabelled : object
+    classes : ndarray of shape (n_classes,) or None
+        As in `check_labels`.
+
+    Returns
+    -------
+    known : ndarray of shape (n_samples,), bool
+    """
     y = np.asarray(y, dtype=object)
     known = ~pd.isna(y)
     if isinstance(unlabelled, str) and unlabelled == "auto":
-        unlabelled = _NOTHING if _is_sign_coded(y[known], classes) else -1
-    return known & (y != unlabelled)
+        unlabelled = None if _is_sign_coded(y[known], classes) else -1
+    if unlabelled is _REQUIRED or unlabelled is None:
+        return known
+    if unlabelled == -1 and "-1" in y[known].tolist():
+        raise ValueError(
+            "`y` holds the string '-1', which is not the number that marks samples "
+            "without a label. Use None there, or unlabelled='-1'."
+        )
+    known[known] = y[known] != unlabelled
+    return known
 
 
 def _is_sign_coded(labels, classes):
@@ -174,9 +197,10 @@ def _is_sign_coded(labels, classes):
         return False
     warnings.warn(
         "`y` holds -1 and 1 only, which is read as two classes. If -1 marks samples "
-        "without a label, set unlabelled=-1; set unlabelled=None to confirm.",
+        "without a label, use NaN or None instead. In AAEClassifier, unlabelled=-1 or "
+        "unlabelled=None says which is meant.",
         UserWarning,
-        stacklevel=9,
+        stacklevel=10,
     )
     return True
 

@@ -106,7 +106,7 @@ class MLP(_Architecture):
 
     def _arguments(self):
         self._validate_params()
-        hidden = _check_widths("hidden_layer_sizes", self.hidden_layer_sizes)
+        hidden = check_widths("hidden_layer_sizes", self.hidden_layer_sizes)
         return hidden, self.activation, self.dropout
 
 
@@ -160,8 +160,8 @@ class _Convolutional(_Architecture):
         dense = parameters["dense"]
         if dense is None or isinstance(dense, Integral):
             dense = () if dense is None else (dense,)
-        parameters["dense"] = _check_widths("dense", dense)
-        parameters["channels"] = _check_widths("channels", self.channels)
+        parameters["dense"] = check_widths("dense", dense)
+        parameters["channels"] = check_widths("channels", self.channels)
         return Pyramid(sample_shape, **parameters)
 
 
@@ -327,7 +327,8 @@ def _is_module(value):
     return hasattr(value, "state_dict") and hasattr(value, "forward")
 
 
-def _check_widths(name, widths):
+def check_widths(name, widths):
+    """Return widths of layers as a tuple, all of them ints >= 1."""
     widths = tuple(widths)
     if not all(isinstance(width, Integral) and width >= 1 for width in widths):
         raise ValueError(f"`{name}` must hold ints >= 1, got {widths}.")

@@ -1,5 +1,7 @@
 """Numbers that say what a fitted autoencoder has learnt."""
 
+from numbers import Integral
+
 from scipy.spatial.distance import cdist, pdist
 from sklearn.utils import check_random_state, resample
 
@@ -47,8 +49,12 @@ def prior_distance(estimator, X, *, max_samples=2000, random_state=None):
     >>> prior_distance(after, X) < prior_distance(before, X)
     True
     """
+    if not isinstance(max_samples, Integral) or max_samples < 2:
+        raise ValueError(f"`max_samples` must be an int >= 2, got {max_samples!r}.")
     rng = check_random_state(0 if random_state is None else random_state)
     codes = estimator.extract(X, "z")["z"]
+    if len(codes) < 2:
+        raise ValueError("`X` must hold 2 samples at least, got n_samples = 1.")
     if len(codes) > max_samples:
         codes = resample(codes, replace=False, n_samples=max_samples, random_state=rng)
     draws = estimator.sample_codes(len(codes), random_state=rng)

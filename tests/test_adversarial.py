@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logsumexp
 from sklearn.base import clone
@@ -287,6 +288,22 @@ def test_a_prior_tied_to_classes_needs_labels(flat):
     assert not hasattr(free, "classes_")
     with pytest.raises(ValueError, match="`y` needs a prior with by_class=True"):
         free.sample(2, y=1)
+    with pytest.raises(ValueError, match="but `y` holds no label"):
+        model.fit(X, np.full(len(X), -1))
+
+
+@pytest.mark.parametrize("model", [AAE, AAEClassifier])
+def test_codes_are_drawn_by_the_shares_of_the_classes(model, flat):
+    X, y = flat
+    rare = np.flatnonzero(y == 1)[:6]
+    keep = np.r_[np.flatnonzero(y == 0), rare]
+    fitted = model(2, prior=GaussianMixture(by_class=True), **QUICK)
+    fitted.fit(X[keep], y[keep])
+    share = len(rare) / len(keep)
+    assert_allclose(fitted.class_prior_, [1 - share, share])
+    codes = fitted.sample_codes(4000)
+    assert (codes[:, 0] < 0).mean() == pytest.approx(share, abs=0.03)
+    assert (fitted.sample_codes(50, y=1)[:, 0] < 0).all()
 
 
 # Labels all known: SupervisedAAE
@@ -378,6 +395,13 @@ def test_supervised_errors_name_the_labels(flat):
         model.fit(X, None)
     with pytest.raises(ValueError, match="target y_val is None"):
         model.fit(X, y, X_val=X)
+    with pytest.raises(ValueError, match="`y_val` was given without `X_val`"):
+        model.fit(X, y, y_val=y)
+    pair = torch.nn.Linear(64, 8), torch.nn.Linear(10, 64)
+    with pytest.raises(ValueError, match=r"inputs of shape \(20,\), the code and the"):
+        SupervisedAAE(architecture=pair, **QUICK).fit(X, y)
+    with pytest.raises(ValueError, match="`discriminator_hidden_layer_sizes` must"):
+        SupervisedAAE(discriminator_hidden_layer_sizes=(0,), **QUICK).fit(X, y)
     with pytest.raises(ValueError, match="`y` lacks 1 labels; SupervisedAAE needs"):
         model.fit(X, [None, *NAMES[y[1:]]])
     with pytest.raises(TypeError, match=r"`y` mixes strings with other labels"):
@@ -406,9 +430,31 @@ def test_labels_in_portions(model, flat):
         ValueError, match=r"`classes`=.* is not the same as in the first"
     ):
         fitted.partial_fit(X, y, classes=range(9))
+    assert_allclose(fitted.class_prior_.min(), 1 / (150 + 5), rtol=0.1)
     narrow = model(random_state=0).partial_fit(X[:150], y[:150])
     with pytest.raises(ValueError, match="which is none of the classes"):
         narrow.partial_fit(X, y)
+
+
+@pytest.mark.parametrize("model", [SupervisedAAE, AAEClassifier])
+def test_the_cache_knows_how_many_classes_there_are(model, flat, tmp_path):
+    X, y = flat
+    two = np.minimum(y, 1)
+    for classes in ([0, 1], [0, 1, 2]):
+        fitted = model(memory=tmp_path, random_state=0)
+        fitted.partial_fit(X, two, classes=classes)
+        assert fitted.sample(2, y=classes[-1]).shape == (2, 64)
+    again = model(memory=tmp_path, random_state=0).partial_fit(X, two, classes=classes)
+    assert_array_equal(again.transform(X), fitted.transform(X))
+
+
+@pytest.mark.parametrize("model", [SupervisedAAE, AAEClassifier])
+def test_held_out_labels_are_routed(model, flat):
+    X, y = flat
+    with sklearn.config_context(enable_metadata_routing=True):
+        search = GridSearchCV(model(**QUICK), {"n_components": [2]}, cv=2)
+        search.fit(X, y, X_val=X[:50], y_val=y[:50])
+    assert "valid_loss" in search.best_estimator_.history_[0]
 
 
 @pytest.mark.parametrize("model", [SupervisedAAE, AAEClassifier, AAEClusterer])
@@ -444,10 +490,17 @@ def test_samples_without_labels_help(digits):
         (lambda y: np.where(y < 0, np.nan, y), "auto"),
         (lambda y: np.where(y < 0, None, y), "auto"),
         (lambda y: pd.Series(np.where(y < 0, pd.NA, LETTERS[y])), "auto"),
+        (lambda y: pd.Series(y).astype("Int64").mask(y < 0), "auto"),
+        (lambda y: [None if v < 0 else v for v in y.tolist()], "auto"),
+        (lambda y: [-1 if v < 0 else LETTERS[v] for v in y.tolist()], "auto"),
+        (lambda y: [np.nan if v < 0 else LETTERS[v] for v in y.tolist()], "auto"),
         (lambda y: np.where(y < 0, "?", LETTERS[y]), "?"),
         (lambda y: np.where(y < 0, 99, y), 99),
     ],
-    ids=["-1", "nan", "none", "na", "string", "number"],
+    ids=[
+        *("-1", "nan", "none", "na", "masked", "list", "mixed", "nan in list"),
+        *("string", "number"),
+    ],
 )
 def test_ways_to_say_that_a_label_is_not_known(hide, unlabelled, flat):
     X, y = flat
@@ -469,6 +522,23 @@ def test_two_classes_coded_by_sign(flat):
     assert_array_equal(confirmed.classes_, [-1, 1])
     with pytest.raises(ValueError, match="at least two classes, got one class"):
         AAEClassifier(unlabelled=-1, **QUICK).fit(X, sign)
+
+
+def test_a_mark_that_became_a_string_is_no_class(flat):
+    X, y = flat
+    spoilt = np.where(np.arange(len(y)) % 2, "-1", LETTERS[y])
+    with pytest.raises(ValueError, match="holds the string '-1'"):
+        AAEClassifier(**QUICK).fit(X, spoilt)
+    fitted = AAEClassifier(unlabelled="-1", **QUICK).fit(X, spoilt)
+    assert_array_equal(fitted.classes_, LETTERS)
+
+
+def test_marks_among_the_classes_are_no_classes(flat):
+    X, y = flat
+    some = some_of(y, 5)
+    for classes in (np.unique(some), [*range(10), np.nan], [*range(10), None]):
+        model = AAEClassifier(random_state=0).partial_fit(X, some, classes=classes)
+        assert_array_equal(model.classes_, np.arange(10))
 
 
 def test_without_any_label_there_is_the_clusterer(flat):
@@ -496,7 +566,11 @@ def test_shares_of_the_classes_can_be_given(flat):
     model = AAEClassifier(class_prior=[0.9, 0.1], max_iter=5, random_state=0).fit(X, y)
     assert_allclose(model.class_prior_, [0.9, 0.1])
     assert_allclose(model.module_.class_prior, [0.9, 0.1])
-    for wrong in ([1.0], [0.9, 0.2], [1.5, -0.5]):
+    rounded = AAEClassifier(class_prior=np.array([1, 2], "f4") / 3, **QUICK).fit(X, y)
+    assert rounded.sample(2).shape == (2, 64)
+    with pytest.raises(ValueError, match=r"`class_prior` was .* when the networks"):
+        model.set_params(class_prior=[0.5, 0.5], warm_start=True).fit(X, y)
+    for wrong in ([1.0], [0.9, 0.2], [1.5, -0.5], {0: 0.5, 1: 0.5}):
         with pytest.raises(ValueError, match="`class_prior` must hold 2 numbers >= 0"):
             AAEClassifier(class_prior=wrong, **QUICK).fit(X, y)
 
@@ -544,13 +618,32 @@ def test_early_stopping_of_the_classifier_looks_at_labels_too(flat):
         model.fit(X[:200], y[:200], X_val=X[200:], y_val=np.full(100, 55))
 
 
-def test_early_stopping_needs_a_label_to_train_on(flat):
+@pytest.mark.parametrize("model", [SupervisedAAE, AAEClassifier])
+def test_early_stopping_leaves_samples_of_each_class_to_train_on(
+    model, flat, monkeypatch
+):
     X, y = flat
-    some = np.full(len(y), -1)
-    some[:2] = [0, 1]
-    model = AAEClassifier(early_stopping=True, validation_fraction=0.99, **QUICK)
-    with pytest.raises(ValueError, match="held out all samples with a label"):
-        model.fit(X, some)
+    keep = np.r_[np.flatnonzero(y == 0), np.flatnonzero(y == 1)[:1]]
+    X, y = X[keep], y[keep]
+    taken = []
+    hold_out = model._hold_out
+
+    def spy(self, task):
+        index, X_val, y_val = hold_out(self, task)
+        assert len(index) + len(X_val) == len(X)
+        taken.append(task.y[index])
+        return index, X_val, y_val
+
+    monkeypatch.setattr(model, "_hold_out", spy)
+    for seed in range(10):
+        estimator = model(
+            early_stopping=True, validation_fraction=0.7, max_iter=1, random_state=seed
+        )
+        estimator.fit(X, y)
+    assert all(set(labels) == {0, 1} for labels in taken)
+    estimator.set_params(random_state=0)
+    with pytest.raises(ValueError, match="would hold out all samples of a class"):
+        estimator.fit(X, y, groups=range(len(X)))
 
 
 # No labels: AAEClusterer

@@ -38,6 +38,15 @@ def test_prior_distance_repeats_on_a_sample(digits):
     assert other != some[0]
 
 
+def test_prior_distance_needs_two_samples(digits):
+    X, _ = digits
+    model = AE(**QUICK).fit(X)
+    with pytest.raises(ValueError, match="`X` must hold 2 samples at least"):
+        prior_distance(model, X[:1])
+    with pytest.raises(ValueError, match="`max_samples` must be an int >= 2, got 0"):
+        prior_distance(model, X, max_samples=0)
+
+
 def test_loss_curves_show_every_term(digits):
     X, y = digits
     model = AAEClassifier(**QUICK).fit(X, y)

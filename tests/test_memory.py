@@ -52,6 +52,35 @@ def test_a_function_defined_anew_is_another():
     assert fingerprint(double) != one
 
 
+def test_functions_on_one_line_are_told_apart():
+    functions = [lambda x: x.real, lambda x: x.imag, lambda x: 1 * x, lambda x: 2 * x]
+    functions += [lambda *, a=1: a, lambda *, a=2: a, lambda: SCALE, lambda: OTHER]
+    assert len({fingerprint(function) for function in functions}) == len(functions)
+
+
+SCALE = 1
+OTHER = [lambda: SCALE]
+
+
+def test_what_a_function_reads_belongs_to_it(monkeypatch):
+    functions = [lambda: SCALE, lambda: [SCALE for _ in "ab"], lambda: OTHER[0]()]
+    before = [fingerprint(function) for function in functions]
+    monkeypatch.setitem(globals(), "SCALE", 2)
+    for function, old in zip(functions, before, strict=True):
+        assert fingerprint(function) != old
+
+
+def test_classes_without_a_source_are_known_by_their_code():
+    def define(body):
+        namespace = {"__name__": "session", "MLP": MLP}
+        exec(f"class Made(MLP):\n    def decoder(self): return {body}", namespace)
+        return namespace["Made"]
+
+    one, same, other = map(define, ("1", "1", "2"))
+    assert fingerprint(one) == fingerprint(same) != fingerprint(other)
+    assert fingerprint(one()) == fingerprint(same()) != fingerprint(other())
+
+
 def test_values_may_hold_themselves():
     loop = MLP()
     loop.activation = [loop]

@@ -16,8 +16,18 @@ from skvae.nn import (
 )
 
 
+class Duck:
+    """What looks like a prior."""
+
+    def build(self, n_components, class_prior=()):
+        pass
+
+    def sample(self, n_samples, y, generator):
+        pass
+
+
 def draw(prior, n_components, y=None, n_classes=0, n_samples=20000):
-    prior.build(n_components, n_classes)
+    prior.build(n_components, np.full(n_classes, 0.2).tolist())
     generator = torch.Generator().manual_seed(0)
     y = None if y is None else torch.as_tensor(y)
     codes = prior.sample(n_samples, y, generator)
@@ -153,8 +163,15 @@ def test_noise_of_the_discriminator_is_for_training():
         ),
         (GaussianMixture(radius=0), "`radius` of GaussianMixture must be a number > 0"),
         (SwissRoll(thickness=0), "`thickness` of SwissRoll must be a number > 0"),
-        (lambda n, rng: rng.normal(size=(n, 3)), r"= \(2, 10\), got shape \(2, 3\)"),
-        (lambda n, rng: np.full((n, 10), np.nan), "`prior` must return finite codes"),
+        (
+            lambda n, rng: rng.normal(size=(n, 3)),
+            r"\(2, 10\), float32; got shape \(2, 3",
+        ),
+        (lambda n, rng: np.full((n, 10), np.nan), "`prior` must draw finite codes"),
+        (Duck(), "an instance of a subclass of skvae.nn.Prior"),
+        (Normal(scale="wide"), "`scale` of Normal must be a number > 0, got 'wide'"),
+        (Normal(scale=np.inf), "`scale` of Normal must be a number > 0, got inf"),
+        (GaussianMixture(n_modes=True), "`n_modes` of GaussianMixture must be an int"),
         (
             Normal,
             r"`prior` must be an instance, got the class Normal. Write Normal\(\)",
@@ -165,6 +182,14 @@ def test_noise_of_the_discriminator_is_for_training():
 def test_bad_priors_are_named(prior, message):
     with pytest.raises(ValueError, match=message):
         AAE(prior=prior, max_iter=1).fit(np.eye(20))
+
+
+def test_priors_that_were_built_before_are_the_same_priors():
+    prior = Uniform(scale=2.0)
+    prior.build(7)
+    model = AAE(2, prior=prior, random_state=0).partial_fit(np.eye(20))
+    model.partial_fit(np.eye(20))
+    assert GaussianMixture(n_modes=np.int64(3)).build(2) is None
 
 
 @pytest.mark.parametrize("prior", ["gaussian_mixture", "swiss_roll"])

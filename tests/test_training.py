@@ -15,10 +15,12 @@ from skorch.callbacks import (
     Callback,
     Checkpoint,
     EpochScoring,
+    Freezer,
     GradientNormClipping,
     LRScheduler,
     PrintLog,
     ProgressBar,
+    Unfreezer,
 )
 from skorch.callbacks import EarlyStopping as SkorchEarlyStopping
 from tqdm.auto import tqdm
@@ -182,6 +184,13 @@ def test_warm_start_goes_on(model, digits):
     assert_array_equal(warm.loss_curve_, whole.loss_curve_)
     cold = model(max_iter=4, random_state=0).fit(X).fit(X)
     assert_array_equal(cold.loss_curve_, whole.loss_curve_[:4])
+
+
+def test_parts_may_thaw_during_a_training(digits):
+    X, _ = digits
+    callbacks = [Freezer("encoder*"), Unfreezer("encoder*", at=3)]
+    model = AE(max_iter=5, callbacks=callbacks, early_stopping=True, random_state=0)
+    assert model.fit(X).n_iter_ == 5
 
 
 def test_partial_fit_alone_trains(digits):

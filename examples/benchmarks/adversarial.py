@@ -118,7 +118,7 @@ def samples(X, y, X_test, y_test):
     is_prior = np.repeat([0, 1], 10000)
     test = make_pipeline(StandardScaler(), LogisticRegression())
     told_apart = cross_val_score(test, both, is_prior, cv=5).mean()
-    independent = SVC(gamma="scale").fit(X[:10000], y[:10000])
+    independent = SVC().fit(X[:10000], y[:10000])
     print("classifier of the samples:", independent.score(X_test, y_test))
     shares = np.bincount(independent.predict(drawn), minlength=10) / len(drawn)
     bandwidth, likelihood = parzen(drawn, X, X_test)
@@ -135,11 +135,12 @@ def content(X, y, X_test, y_test):
         architecture=MLP((500, 500)),
         likelihood="bernoulli",
         discriminator_hidden_layer_sizes=(500, 500),
+        adversarial_weight=1.0,
         max_iter=40,
         random_state=0,
     ).fit(X, y)
     asked = np.arange(10000) % 10
-    independent = SVC(gamma="scale").fit(X[:10000], y[:10000])
+    independent = SVC().fit(X[:20000], y[:20000])
     print("classifier of the samples:", independent.score(X_test, y_test))
     drawn = model.sample(10000, y=asked)
     print("read as asked:", independent.score(drawn, asked))

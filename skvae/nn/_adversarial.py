@@ -10,7 +10,7 @@ from torch.nn.utils import parametrizations
 from ._likelihoods import Likelihood
 from ._mlp import dense
 from ._modules import AEModule, noise_like, with_noise
-from ._priors import Prior
+from ._priors import Prior, check_draws
 
 
 class Discriminator(nn.Module):
@@ -87,8 +87,8 @@ class AAEModule(AEModule):
         As in `AEModule`.
     prior : Prior
     posterior : {"deterministic", "gaussian"}
-    n_classes : int
-        0 if labels play no part.
+    class_prior : sequence of float
+        Shares of the classes; empty if labels play no part.
     input_noise : float
     discriminator_hidden_layer_sizes : sequence of int
     discriminator_dropout : float
@@ -108,7 +108,7 @@ class AAEModule(AEModule):
         spread: float,
         prior: Prior,
         posterior: str,
-        n_classes: int,
+        class_prior: Sequence[float],
         input_noise: float,
         discriminator_hidden_layer_sizes: Sequence[int],
         discriminator_dropout: float,
@@ -123,9 +123,10 @@ class AAEModule(AEModule):
             shift=shift,
             spread=spread,
         )
-        prior.build(n_components, n_classes)
+        prior.build(n_components, class_prior)
+        check_draws(prior)
         self.prior = prior
-        self.n_classes = n_classes
+        self.n_classes = len(class_prior)
         self.input_noise = input_noise
         self._discriminator_options = (
             discriminator_hidden_layer_sizes,
@@ -171,10 +172,11 @@ class AAEModule(AEModule):
         y : Tensor of shape (n_samples,), int64, or None
             Numbers of the classes, -1 where they are not known.
         generator : torch.Generator or None
-            Source of all noise.
+            Source of all noise; None takes PyTorch's global one.
         epoch : float
             Has no influence.
         """
+        generator = generator or torch.default_generator
         terms_of: Callable[..., dict[str, Tensor]] = getattr(self, f"_{phase}_terms")
         terms = terms_of(self._standardized(X), y, generator)
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}
@@ -233,7 +235,12 @@ class AAEModule(AEModule):
         self, X: Tensor, y: Tensor | None, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """Return what each discriminator sees of samples."""
-        z = self._drawn(self._codes(self._noisy(X, generator)), generator)
+        codes = self._codes(self._noisy(X, generator))
+        return self._seen(codes, self._drawn(codes, generator), y)
+
+    def _seen(
+        self, codes: Mapping[str, Tensor], z: Tensor, y: Tensor | None
+    ) -> dict[str, Tensor]:
         return {"": self._marked(z, y)}
 
     def _real(
@@ -244,8 +251,10 @@ class AAEModule(AEModule):
 
     def _marked(self, z: Tensor, y: Tensor | None) -> Tensor:
         """Append the class, where the discriminator knows it."""
-        if y is None or not self._n_marks:
+        if not self._n_marks:
             return z
+        if y is None:
+            raise ValueError(f"{type(self).__name__} needs the classes y here.")
         marks = F.one_hot(y % self._n_marks, self._n_marks)  # -1 is the last one
         return torch.cat([z, marks.to(z.dtype)], 1)
 
@@ -288,7 +297,7 @@ class SupervisedAAEModule(AAEModule):
         self, z: Tensor, codes: Mapping[str, Tensor], y: Tensor | None
     ) -> Tensor:
         if y is None:
-            raise ValueError("SupervisedAAEModule needs the classes y.")
+            raise ValueError(f"{type(self).__name__} needs the classes y here.")
         return torch.cat([z, F.one_hot(y, self.n_classes).to(z.dtype)], 1)
 
 
@@ -302,8 +311,6 @@ class AAEClustererModule(AAEModule):
     ----------
     *args
         As in `AAEModule`.
-    class_prior : sequence of float
-        Probabilities of the categorical prior.
     class_noise : float
         Standard deviation of noise on what the second discriminator sees in training.
     **kwargs
@@ -317,16 +324,15 @@ class AAEClustererModule(AAEModule):
     def __init__(
         self,
         *args: Any,
-        class_prior: Sequence[float],
         class_noise: float,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        n_hidden, n_classes = kwargs["n_hidden"], len(class_prior)
-        head = nn.Sequential(nn.Linear(n_hidden, n_classes), nn.Softmax(dim=1))
-        self._add_head("proba", head, n_classes)
-        self.class_discriminator = self._new_discriminator(n_classes, class_noise)
-        self.register_buffer("class_prior", torch.tensor(class_prior))
+        linear = nn.Linear(kwargs["n_hidden"], self.n_classes)
+        head = nn.Sequential(linear, nn.Softmax(dim=1))
+        self._add_head("proba", head, self.n_classes)
+        self.class_discriminator = self._new_discriminator(self.n_classes, class_noise)
+        self.register_buffer("class_prior", torch.tensor(kwargs["class_prior"]))
 
     def forward(self, X: Tensor) -> Tensor:
         """Reconstruct X from `mu` and the probabilities of the classes."""
@@ -336,12 +342,10 @@ class AAEClustererModule(AAEModule):
     def _discriminators(self) -> dict[str, Discriminator]:
         return {"": self.discriminator, "class_": self.class_discriminator}
 
-    def _fake(
-        self, X: Tensor, y: Tensor | None, generator: torch.Generator
+    def _seen(
+        self, codes: Mapping[str, Tensor], z: Tensor, y: Tensor | None
     ) -> dict[str, Tensor]:
-        codes = self._codes(self._noisy(X, generator))
-        z = self._marked(self._drawn(codes, generator), y)
-        return {"": z, "class_": codes["proba"]}
+        return super()._seen(codes, z, y) | {"class_": codes["proba"]}
 
     def _real(
         self, n_samples: int, y: Tensor | None, generator: torch.Generator
@@ -364,7 +368,6 @@ class AAEClassifierModule(AAEClustererModule):
     Parameters
     ----------
     *args
-    class_prior : sequence of float
     class_noise : float
     **kwargs
         As in `AAEClustererModule`.

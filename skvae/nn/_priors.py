@@ -1,5 +1,6 @@
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
@@ -23,17 +24,17 @@ class Prior(Parameterized):
 
     by_class: bool = False
 
-    def build(self, n_components: int, n_classes: int = 0) -> None:
+    def build(self, n_components: int, class_prior: Sequence[float] = ()) -> None:
         """Note the size of the codes; raise a ValueError if it can't be.
 
         Parameters
         ----------
         n_components : int
-        n_classes : int
-            Number of classes, if labels are known.
+        class_prior : sequence of float
+            Shares of the classes, if labels are known.
         """
         self.n_components = n_components
-        self.n_classes = n_classes
+        self.class_prior = class_prior
 
     def sample(
         self, n_samples: int, y: Tensor | None, generator: torch.Generator
@@ -71,8 +72,8 @@ class Normal(Prior):
     def __init__(self, scale: float = 1.0) -> None:
         self.scale = scale
 
-    def build(self, n_components: int, n_classes: int = 0) -> None:
-        super().build(n_components, n_classes)
+    def build(self, n_components: int, class_prior: Sequence[float] = ()) -> None:
+        super().build(n_components, class_prior)
         _check_positive(self, "scale")
 
     def sample(
@@ -93,8 +94,8 @@ class Uniform(Prior):
     def __init__(self, scale: float = 1.0) -> None:
         self.scale = scale
 
-    def build(self, n_components: int, n_classes: int = 0) -> None:
-        super().build(n_components, n_classes)
+    def build(self, n_components: int, class_prior: Sequence[float] = ()) -> None:
+        super().build(n_components, class_prior)
         _check_positive(self, "scale")
 
     def sample(
@@ -106,13 +107,30 @@ class Uniform(Prior):
 class _Planar(Prior):
     """A shape in the plane of the first two components; the others are N(0, 1)."""
 
-    def build(self, n_components: int, n_classes: int = 0) -> None:
-        super().build(n_components, n_classes)
+    def build(self, n_components: int, class_prior: Sequence[float] = ()) -> None:
+        super().build(n_components, class_prior)
         if n_components < 2:
             raise ValueError(
                 f"prior={self!r} lies in a plane: `n_components` must be >= 2, got "
                 f"{n_components}."
             )
+
+    def _modes(
+        self,
+        n_modes: int,
+        n_samples: int,
+        y: Tensor | None,
+        generator: torch.Generator,
+    ) -> tuple[int, Tensor]:
+        """Draw the mode of each code, or take its class where that is known."""
+        shares = self.class_prior if self.by_class else [1.0] * n_modes
+        weights = torch.tensor(shares, device=generator.device)
+        modes = torch.multinomial(
+            weights, n_samples, replacement=True, generator=generator
+        )
+        if self.by_class and y is not None:
+            modes = torch.where(y >= 0, y, modes)
+        return len(shares), modes
 
     def _join(
         self, radius: Tensor, angle: Tensor, scatter: Tensor, across: float
@@ -164,9 +182,10 @@ class GaussianMixture(_Planar):
         self.radial_scale = radial_scale
         self.tangential_scale = tangential_scale
 
-    def build(self, n_components: int, n_classes: int = 0) -> None:
-        super().build(n_components, n_classes)
-        if not (isinstance(self.n_modes, int) and self.n_modes >= 1):
+    def build(self, n_components: int, class_prior: Sequence[float] = ()) -> None:
+        super().build(n_components, class_prior)
+        is_int = isinstance(self.n_modes, Integral)
+        if not is_int or isinstance(self.n_modes, bool) or self.n_modes < 1:
             raise ValueError(
                 f"`n_modes` of GaussianMixture must be an int >= 1, got "
                 f"{self.n_modes!r}."
@@ -177,8 +196,7 @@ class GaussianMixture(_Planar):
     def sample(
         self, n_samples: int, y: Tensor | None, generator: torch.Generator
     ) -> Tensor:
-        n_modes = self.n_classes if self.by_class else self.n_modes
-        modes = _modes(n_samples, n_modes, y if self.by_class else None, generator)
+        n_modes, modes = self._modes(self.n_modes, n_samples, y, generator)
         scatter = _normal(n_samples, self.n_components, generator)
         return self._join(
             self.radius + self.radial_scale * scatter[:, 0],
@@ -218,16 +236,15 @@ class SwissRoll(_Planar):
         self.radius = radius
         self.thickness = thickness
 
-    def build(self, n_components: int, n_classes: int = 0) -> None:
-        super().build(n_components, n_classes)
+    def build(self, n_components: int, class_prior: Sequence[float] = ()) -> None:
+        super().build(n_components, class_prior)
         _check_positive(self, "radius")
         _check_positive(self, "thickness")
 
     def sample(
         self, n_samples: int, y: Tensor | None, generator: torch.Generator
     ) -> Tensor:
-        n_parts = self.n_classes if self.by_class else 1
-        parts = _modes(n_samples, n_parts, y if self.by_class else None, generator)
+        n_parts, parts = self._modes(1, n_samples, y, generator)
         place = (parts + _uniform(n_samples, 1, generator)[:, 0]) / n_parts
         way = place.sqrt()  # uniform along the spiral, whose length grows as its square
         scatter = _normal(n_samples, self.n_components, generator)
@@ -252,23 +269,26 @@ class Sampler(Prior):
     def __init__(self, function: Callable[..., np.ndarray]) -> None:
         self.function = function
 
-    def build(self, n_components: int, n_classes: int = 0) -> None:
-        super().build(n_components, n_classes)
-        self.sample(2, None, torch.Generator().manual_seed(0))
-
     def sample(
         self, n_samples: int, y: Tensor | None, generator: torch.Generator
     ) -> Tensor:
         device = generator.device
         seed = torch.randint(2**62, (1,), generator=generator, device=device).item()
-        drawn = np.asarray(self.function(n_samples, np.random.default_rng(int(seed))))
-        shape = n_samples, self.n_components
-        if drawn.shape != shape or not np.isfinite(drawn).all():
-            raise ValueError(
-                "`prior` must return finite codes of shape (n_samples, n_components) "
-                f"= {shape}, got shape {drawn.shape}."
-            )
-        return torch.from_numpy(drawn.astype(np.float32)).to(device)
+        drawn = self.function(n_samples, np.random.default_rng(int(seed)))
+        return torch.from_numpy(np.asarray(drawn, dtype=np.float32)).to(device)
+
+
+def check_draws(prior: Prior) -> None:
+    """Raise a ValueError if a prior does not draw codes that can be used."""
+    codes = prior.sample(2, None, torch.Generator().manual_seed(0))
+    expected = 2, prior.n_components
+    if tuple(codes.shape) != expected or codes.dtype != torch.float32:
+        raise ValueError(
+            "`prior` must draw codes of shape (n_samples, n_components) = "
+            f"{expected}, float32; got shape {tuple(codes.shape)}, {codes.dtype}."
+        )
+    if not codes.isfinite().all():
+        raise ValueError("`prior` must draw finite codes, got NaN or infinity.")
 
 
 PRIORS: dict[str, type[Prior]] = {
@@ -289,19 +309,9 @@ def _uniform(n_samples: int, n_columns: int, generator: torch.Generator) -> Tens
     return torch.rand(shape, generator=generator, device=generator.device)
 
 
-def _modes(
-    n_samples: int, n_modes: int, y: Tensor | None, generator: torch.Generator
-) -> Tensor:
-    """Draw the mode of each code, but take its class where that is known."""
-    drawn = torch.randint(
-        n_modes, (n_samples,), generator=generator, device=generator.device
-    )
-    return drawn if y is None else torch.where(y >= 0, y, drawn)
-
-
 def _check_positive(prior: Prior, name: str) -> None:
     value = getattr(prior, name)
-    if not value > 0:
+    if not (isinstance(value, Real) and 0 < float(value) < math.inf):
         raise ValueError(
             f"`{name}` of {type(prior).__name__} must be a number > 0, got {value!r}."
         )
