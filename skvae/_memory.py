@@ -4,6 +4,7 @@ import inspect
 import os
 from contextlib import nullcontext
 from functools import lru_cache
+from numbers import Number
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 
@@ -62,16 +63,16 @@ def _content(value, within=()):
     within = (*within, id(value))
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, ModuleType):
+        return value.__name__
+    if isinstance(value, type):
+        return _content_of_class(value, within)
     if hasattr(value, "detach"):
         return value.detach().cpu().numpy()
     if isinstance(value, dict):
         return {name: _content(part, within) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [_content(part, within) for part in value]
-    if isinstance(value, ModuleType):
-        return value.__name__
-    if isinstance(value, type):
-        return _content_of_class(value, within)
     if isinstance(value, FunctionType):
         return [_named(value), _content(_parts_of_function(value), within)]
     if isinstance(value, CodeType):
@@ -98,15 +99,20 @@ def _content_of_class(cls, within):
 def _parts_of_function(function):
     """List what the result of a function depends on, but its arguments."""
     cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    read = {}
-    for name in _names(function.__code__):
-        value = function.__globals__.get(name)
-        # Functions of the same module may change with it, those of others do not.
-        foreign = getattr(value, "__module__", None) != function.__module__
-        is_library = isinstance(value, FunctionType | type) and foreign
-        read[name] = _named(value) if is_library else value
+    read = {
+        name: _known_by(function.__globals__.get(name), function.__module__)
+        for name in _names(function.__code__)
+    }
     code, defaults = function.__code__, function.__defaults__
     return code, defaults, function.__kwdefaults__, cells, read
+
+
+def _known_by(value, module):
+    """Take what a function looks up for its content, unless that may be boundless."""
+    if isinstance(value, FunctionType | type):
+        return value if value.__module__ == module else _named(value)
+    plain = Number | str | bytes | list | tuple | dict | np.ndarray | ModuleType
+    return value if isinstance(value, plain) else _named(type(value))
 
 
 def _names(code):
