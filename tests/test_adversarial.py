@@ -185,6 +185,21 @@ def test_input_noise_is_for_training(flat):
     assert errors[1] < 0.8 * errors[0]
 
 
+@pytest.mark.parametrize("model", [AAEClassifier, AAEClusterer])
+@pytest.mark.filterwarnings("ignore::skvae.DiscriminatorWarning")
+def test_noise_on_the_classes_blinds_their_discriminator(model, flat):
+    X, y = flat
+    options = {"adversarial_weight": 0.01, "discriminator_learning_rate": 5e-3}
+    clear, blind = (
+        model(class_noise=noise, max_iter=20, random_state=0, **options)
+        .fit(X, some_of(y, 2))
+        .history_[-1]["class_discriminator_loss"]
+        for noise in (0.0, 20.0)
+    )
+    assert clear < 1.2
+    assert blind > 1.3
+
+
 def test_early_stopping_looks_at_the_reconstruction(flat):
     X, _ = flat
     model = AAE(early_stopping=True, max_iter=5, random_state=0)
@@ -593,7 +608,7 @@ def test_works_inside_of_other_classifiers(flat):
     X, y = flat
     base = AAEClassifier(max_iter=30, batch_size=32, random_state=0)
     labels = NAMES[y]
-    calibrated = CalibratedClassifierCV(clone(base), cv=2, method="temperature")
+    calibrated = CalibratedClassifierCV(clone(base), cv=2)
     stack = StackingClassifier(
         [("aae", clone(base)), ("svc", SVC())], LogisticRegression(max_iter=5000), cv=2
     )
