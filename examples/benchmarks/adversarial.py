@@ -25,8 +25,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelSpreading
 from sklearn.svm import SVC
-from skorch.callbacks import LRScheduler
-from torch.optim.lr_scheduler import LambdaLR
 
 from skvae import AAE, MLP, AAEClassifier, AAEClusterer, SupervisedAAE
 from skvae.inspection import prior_distance
@@ -45,11 +43,6 @@ def only_some(y, n_labels, seed):
     some = np.full(len(y), -1)
     some[known] = y[known]
     return some
-
-
-def settling(epochs):
-    """Lower all learning rates to zero over the second half of a training."""
-    return LRScheduler(LambdaLR, lr_lambda=lambda epoch: min(1, 2 - 2 * epoch / epochs))
 
 
 def digits():
@@ -142,10 +135,7 @@ def content(X, y, X_test, y_test):
         architecture=MLP((500, 500)),
         likelihood="bernoulli",
         discriminator_hidden_layer_sizes=(500, 500),
-        adversarial_weight=0.3,
-        discriminator_learning_rate=1e-3,
         max_iter=40,
-        callbacks=[settling(40)],
         random_state=0,
     ).fit(X, y)
     asked = np.arange(10000) % 10
