@@ -95,6 +95,7 @@ class LossCurveDisplay:
                 label=name.removesuffix("_loss").replace("_", " "),
             )
         ax.set(xlabel="epoch", ylabel="loss, nats per sample", title=self.name)
+        ax.xaxis.get_major_locator().set_params(integer=True)
         if adversaries:
             self.adversary_ax_.set(ylabel="losses of the adversaries (dashed), nats")
             self.adversary_ax_.set_ylim(bottom=0)
