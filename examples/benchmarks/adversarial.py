@@ -25,6 +25,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelSpreading
 from sklearn.svm import SVC
+from skorch.callbacks import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR
 
 from skvae import AAE, MLP, AAEClassifier, AAEClusterer, SupervisedAAE
 from skvae.inspection import prior_distance
@@ -128,13 +130,20 @@ def samples(X, y, X_test, y_test):
     print({k: round(v, 3) for k, v in model.history_[-1].items()})
 
 
+def falling(epoch):
+    """Hold the rates for 20 of 40 epochs, then let them fall."""
+    return min(1, max(0.02, (40 - epoch) / 20))
+
+
 def content(X, y, X_test, y_test):
     """10 components, 40 epochs: is the asked digit drawn, is the label in the code?"""
     model = SupervisedAAE(
         architecture=MLP((500, 500)),
         likelihood="bernoulli",
+        posterior="gaussian",
         discriminator_hidden_layer_sizes=(500, 500),
         max_iter=40,
+        callbacks=[LRScheduler(LambdaLR, lr_lambda=falling)],
         random_state=0,
     ).fit(X, y)
     asked = np.arange(10000) % 10
@@ -189,6 +198,7 @@ def clusters(X, y, X_test, y_test):
         architecture=MLP((1000, 1000)),
         likelihood="bernoulli",
         discriminator_hidden_layer_sizes=(500, 500),
+        posterior="gaussian",
         max_iter=40,
         batch_size=100,
         input_noise=0.3,

@@ -1,0 +1,53 @@
+"""Volumes and masks from DICOM files, without a guess."""
+
+from ._errors import (
+    AmbiguousSeriesError,
+    ColorImageError,
+    ConflictingPatientsError,
+    CorruptFileError,
+    DeclaredSizeError,
+    DecoderMissingError,
+    DicomError,
+    DicomWarning,
+    DuplicatePositionError,
+    GeometryError,
+    MaskError,
+    MissingSlicesError,
+    MixedMatrixError,
+    MixedOrientationError,
+    MixedSpacingError,
+    NoImagesError,
+    NonUniformSpacingError,
+    SUVError,
+)
+from ._loader import VolumeLoader
+from ._masks import load_mask
+from ._scan import scan
+from ._series import load_series
+from ._volume import Volume
+
+__all__ = [
+    "AmbiguousSeriesError",
+    "ColorImageError",
+    "ConflictingPatientsError",
+    "CorruptFileError",
+    "DeclaredSizeError",
+    "DecoderMissingError",
+    "DicomError",
+    "DicomWarning",
+    "DuplicatePositionError",
+    "GeometryError",
+    "MaskError",
+    "MissingSlicesError",
+    "MixedMatrixError",
+    "MixedOrientationError",
+    "MixedSpacingError",
+    "NoImagesError",
+    "NonUniformSpacingError",
+    "SUVError",
+    "Volume",
+    "VolumeLoader",
+    "load_mask",
+    "load_series",
+    "scan",
+]

@@ -1,0 +1,345 @@
+"""Where slices lie in space: their order, the grid they make, and what is refused."""
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._errors import (
+    DicomError,
+    DicomWarning,
+    DuplicatePositionError,
+    GeometryError,
+    MissingSlicesError,
+    MixedMatrixError,
+    MixedOrientationError,
+    MixedSpacingError,
+    NonUniformSpacingError,
+)
+from ._headers import TEMPORAL, Frame
+
+_COSINE = 1e-4  # tolerance of direction cosines
+_TILT = np.deg2rad(0.1)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Slices in order, and the grid that they lie on.
+
+    Attributes
+    ----------
+    frames : list of Frame
+        In the order in which they lie along the normal of the slices.
+    places : ndarray of shape (n_frames,)
+        Where each lies on the grid, in slices.
+    n_slices : int
+        Of the grid. More than there are frames where some are missing.
+    affine : ndarray of shape (4, 4)
+    """
+
+    frames: list[Frame]
+    places: np.ndarray
+    n_slices: int
+    affine: np.ndarray
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether each place of the grid has its slice."""
+        return np.array_equal(self.places, np.arange(self.n_slices))
+
+
+def arrange(frames: Sequence[Frame], irregular: str = "raise") -> Layout:
+    """Order the slices of one volume along their normal.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+    irregular : {"raise", "interpolate"}
+        What to do where slices are missing or unevenly spaced.
+    """
+    frames = _without_copies(_without_scouts(frames))
+    _require_position(frames)
+    for keyword, agree, error in _SHARED:
+        _require_same(frames, keyword, agree, error)
+    order = np.argsort(_heights(frames), kind="stable")
+    frames = [frames[i] for i in order]
+    heights = _heights(frames)
+    _refuse_duplicates(frames, heights)
+    if len(frames) == 1:
+        step = normal_of(frames[0]) * _thickness(frames[0])
+        return Layout(frames, np.zeros(1), 1, _affine(frames[0], step))
+    places, n_slices = _places(heights, irregular)
+    step = _step(frames, places)
+    return Layout(frames, places, n_slices, _affine(frames[0], step))
+
+
+def split(frames: Sequence[Frame]) -> list[list[Frame]]:
+    """Split the images of one series into those of single volumes."""
+    volumes = []
+    for facing in _clusters(frames, "ImageOrientationPatient", _same_cosines):
+        for same_size in _clusters(facing, "matrix", _equal):
+            volumes += _split_by_time(same_size)
+    return volumes
+
+
+def normal_of(frame: Frame) -> np.ndarray:
+    """Return the unit vector across a slice, on which it has its height."""
+    row, column = np.reshape(frame["ImageOrientationPatient"], (2, 3))
+    return np.cross(row, column)
+
+
+def voxel_map(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return the matrix that takes indices of one grid to those of another."""
+    return np.linalg.solve(target, source)
+
+
+def _heights(frames: Sequence[Frame]) -> np.ndarray:
+    return _positions(frames) @ normal_of(frames[0])
+
+
+def _positions(frames: Sequence[Frame]) -> np.ndarray:
+    return np.array([frame["ImagePositionPatient"] for frame in frames], dtype=float)
+
+
+def _tolerance(step: float) -> float:
+    return max(0.01 * step, 0.01)
+
+
+def _same_spacing(one: Sequence[float], other: Sequence[float]) -> bool:
+    return all(abs(a - b) <= _tolerance(a) for a, b in zip(one, other, strict=True))
+
+
+def _same_cosines(one: Sequence[float], other: Sequence[float]) -> bool:
+    return one == other or bool(np.allclose(one, other, rtol=0, atol=_COSINE))
+
+
+def _equal(one: object, other: object) -> bool:
+    return one == other
+
+
+_SHARED: list[tuple[str, Callable[..., bool], type[DicomError]]] = [
+    ("ImageOrientationPatient", _same_cosines, MixedOrientationError),
+    ("matrix", _equal, MixedMatrixError),
+    ("PixelSpacing", _same_spacing, MixedSpacingError),
+]
+
+
+def _get(frame: Frame, keyword: str) -> tuple:
+    if keyword == "matrix":
+        return frame["Rows"], frame["Columns"]
+    return frame.get(keyword) or ()
+
+
+def _require_same(
+    frames: Sequence[Frame],
+    keyword: str,
+    agree: Callable[..., bool],
+    error: type[DicomError],
+) -> None:
+    first = frames[0]
+    for frame in frames:
+        if not agree(_get(first, keyword), _get(frame, keyword)):
+            name = "Rows and Columns" if keyword == "matrix" else keyword
+            raise error(
+                f"{name} differ within one series: {_get(first, keyword)} in "
+                f"{first['path'].name}, {_get(frame, keyword)} in "
+                f"{frame['path'].name}. Give the files of one volume, or a row of "
+                "`scan`, which tells them apart."
+            )
+
+
+def _require_position(frames: Sequence[Frame]) -> None:
+    for frame in frames:
+        for keyword, size in (
+            ("ImagePositionPatient", 3),
+            ("ImageOrientationPatient", 6),
+            ("PixelSpacing", 2),
+        ):
+            values = frame.get(keyword)
+            if np.shape(values) != (size,) or not np.isfinite(values).all():
+                _refuse_geometry(frame, keyword, f"{size} numbers")
+        row, column = np.reshape(frame["ImageOrientationPatient"], (2, 3))
+        lengths = np.linalg.norm([row, column], axis=1)
+        if np.abs(lengths - 1).max() > 1e-2 or abs(row @ column) > 1e-2:
+            _refuse_geometry(frame, "ImageOrientationPatient", "two unit vectors")
+        if min(frame["PixelSpacing"]) <= 0:
+            _refuse_geometry(frame, "PixelSpacing", "positive")
+
+
+def _refuse_geometry(frame: Frame, keyword: str, rule: str) -> None:
+    raise GeometryError(
+        f"{keyword} must be {rule}, got {frame.get(keyword)} in {frame['path'].name}: "
+        "where its pixels lie can't be told. Export the images again from their source."
+    )
+
+
+def _without_scouts(frames: Sequence[Frame]) -> Sequence[Frame]:
+    """Drop the scout, from which slices were planned, where it is part of a series."""
+    others = [f for f in frames if "LOCALIZER" not in (f.get("ImageType") or ())]
+    if not others or len(others) == len(frames):
+        return frames
+    warnings.warn(
+        f"{len(frames) - len(others)} of {len(frames)} images were left out: "
+        "ImageType says LOCALIZER.",
+        DicomWarning,
+        stacklevel=3,
+    )
+    return others
+
+
+def _without_copies(frames: Sequence[Frame]) -> Sequence[Frame]:
+    """Keep one of several copies of a file."""
+    by_uid: dict[object, list[Frame]] = {}
+    for frame in frames:
+        by_uid.setdefault((frame.get("SOPInstanceUID"), frame["index"]), []).append(
+            frame
+        )
+    kept = [frame for same in by_uid.values() for frame in _unlike(same)]
+    if len(kept) < len(frames):
+        warnings.warn(
+            f"{len(frames) - len(kept)} of {len(frames)} images were left out: their "
+            "files are copies of others.",
+            DicomWarning,
+            stacklevel=4,
+        )
+    return kept
+
+
+def _unlike(frames: Sequence[Frame]) -> list[Frame]:
+    """Keep one of all frames whose files are the same, byte for byte."""
+    if len(frames) == 1:
+        return list(frames)
+    return list({frame["path"].read_bytes(): frame for frame in frames}.values())
+
+
+def _refuse_duplicates(frames: Sequence[Frame], heights: np.ndarray) -> None:
+    at_one_place = np.flatnonzero(np.diff(heights) < 1e-3)
+    if not len(at_one_place):
+        return
+    one, other = (frames[at_one_place[0] + i]["path"].name for i in (0, 1))
+    way_out = (
+        "Give a row of `scan`, which tells them apart."
+        if len(_split_by_time(frames)) > 1
+        else "Give the files of one volume."
+    )
+    raise DuplicatePositionError(
+        f"ImagePositionPatient of {len(at_one_place)} of {len(frames)} images repeats "
+        f"that of another, in {one} and {other} first: these are several volumes. "
+        f"{way_out}"
+    )
+
+
+def _thickness(frame: Frame) -> float:
+    """Return the extent of a single slice, for which there is no other measure."""
+    for keyword in ("SpacingBetweenSlices", "SliceThickness"):
+        if frame.get(keyword):
+            return abs(frame[keyword])
+    _refuse_geometry(frame, "SliceThickness", "given for a single slice")
+
+
+def _places(heights: np.ndarray, irregular: str) -> tuple[np.ndarray, int]:
+    """Return where slices lie on a regular grid, and how many slices it has."""
+    steps = np.diff(heights)
+    counts = np.rint(steps / steps.min())
+    step = (heights[-1] - heights[0]) / counts.sum()
+    if np.all(np.abs(steps - counts * step) <= counts * _tolerance(step)):
+        places = np.concatenate([[0], np.cumsum(counts)])
+        n_slices = int(places[-1]) + 1
+        if irregular == "raise" and n_slices > len(heights):
+            _refuse_gaps(heights[0], step, places)
+        return places, n_slices
+    if irregular == "raise":
+        raise NonUniformSpacingError(
+            f"ImagePositionPatient: the distance between slices varies from "
+            f"{steps.min():.4g} to {steps.max():.4g} mm. irregular='interpolate' "
+            "resamples them to an even one."
+        )
+    n_slices = round((heights[-1] - heights[0]) / np.median(steps)) + 1
+    extent = (heights - heights[0]) / (heights[-1] - heights[0])
+    return extent * (n_slices - 1), n_slices
+
+
+def _refuse_gaps(first: float, step: float, places: np.ndarray) -> None:
+    missing = np.setdiff1d(np.arange(places[-1] + 1), places)
+    heights = ", ".join(f"{first + step * place:.4g}" for place in missing[:10])
+    more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+    raise MissingSlicesError(
+        f"ImagePositionPatient: {len(missing)} slices are missing among "
+        f"{len(places)} that are {step:.4g} mm apart, at {heights}{more} mm along "
+        "their normal. Complete the series; irregular='interpolate' fills the gaps."
+    )
+
+
+def _step(frames: Sequence[Frame], places: np.ndarray) -> np.ndarray:
+    """Return the vector from one slice of the grid to the next."""
+    positions = _positions(frames)
+    step = (positions[-1] - positions[0]) / places[-1]
+    normal = normal_of(frames[0])
+    on_line = positions[0] + places[:, None] * step
+    across = positions - on_line
+    across -= (across @ normal)[:, None] * normal
+    worst = np.linalg.norm(across, axis=1).argmax()
+    if np.linalg.norm(across[worst]) > _tolerance(np.linalg.norm(step)):
+        raise NonUniformSpacingError(
+            "ImagePositionPatient: the slices don't lie on one straight line, "
+            f"{frames[worst]['path'].name} is {np.linalg.norm(across[worst]):.3g} mm "
+            "beside it. Give the files of one volume."
+        )
+    tilt = np.arctan2(np.linalg.norm(np.cross(normal, step)), normal @ step)
+    if tilt > _TILT:
+        warnings.warn(
+            f"The slices are sheared by {np.rad2deg(tilt):.1f} degrees (a tilted "
+            "gantry): the affine is, too, and the array taken alone is not a box.",
+            DicomWarning,
+            stacklevel=4,
+        )
+    return step
+
+
+def _affine(first: Frame, step: np.ndarray) -> np.ndarray:
+    along_row, along_column = np.reshape(first["ImageOrientationPatient"], (2, 3))
+    between_rows, between_columns = first["PixelSpacing"]
+    affine = np.eye(4)
+    affine[:3, 0] = step
+    affine[:3, 1] = between_rows * along_column
+    affine[:3, 2] = between_columns * along_row
+    affine[:3, 3] = first["ImagePositionPatient"]
+    return affine
+
+
+def _clusters(
+    frames: Iterable[Frame], keyword: str, agree: Callable[..., bool]
+) -> list[list[Frame]]:
+    """Group frames by a value that is the same up to a tolerance."""
+    clusters: list[list[Frame]] = []
+    for frame in frames:
+        value = _get(frame, keyword)
+        for cluster in clusters:
+            first = _get(cluster[0], keyword)
+            if len(first) == len(value) and agree(first, value):
+                cluster.append(frame)
+                break
+        else:
+            clusters.append([frame])
+    return clusters
+
+
+def _split_by_time(frames: Sequence[Frame]) -> list[list[Frame]]:
+    """Split images that repeat their positions into complete volumes that don't."""
+    n_positions = len(set(map(_position, frames)))
+    if n_positions < len(frames) and n_positions > 1:
+        for keyword in (*TEMPORAL, "folder", "path"):
+            volumes: dict[object, list[Frame]] = {}
+            for frame in frames:
+                volumes.setdefault(frame.get(keyword), []).append(frame)
+            if len(volumes) > 1 and all(
+                len(volume) == n_positions == len(set(map(_position, volume)))
+                for volume in volumes.values()
+            ):
+                return list(volumes.values())
+    return [list(frames)]
+
+
+def _position(frame: Frame) -> object:
+    return frame.get("ImagePositionPatient")

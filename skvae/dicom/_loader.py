@@ -1,0 +1,626 @@
+"""A transformer from DICOM series to arrays."""
+
+import json
+import os
+import warnings
+from dataclasses import dataclass
+from numbers import Integral, Real
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from .._validation import StrOptions, at_least, fit_context, positive
+from ._cache import digest_of, key_of, remember
+from ._errors import DicomError, DicomWarning, GeometryError, MaskError
+from ._masks import load_mask
+from ._resample import box_of, grid_of, resample
+from ._series import files_of, load_series
+from ._volume import Volume, spacing_of
+
+WINDOWS = {
+    "bone": (400.0, 1800.0),
+    "brain": (40.0, 80.0),
+    "lung": (-600.0, 1500.0),
+    "soft_tissue": (40.0, 400.0),
+}
+_ORDERS = {"nearest": 0, "linear": 1, "cubic": 3}
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One patient's images and region on one grid.
+
+    Attributes
+    ----------
+    image : ndarray of shape (n_channels, n_slices, n_rows, n_columns), float32
+    mask : ndarray of shape (n_slices, n_rows, n_columns), bool, or None
+    affine : ndarray of shape (4, 4)
+        Takes indices (slice, row, column, 1) to millimetres (x, y, z, 1), LPS.
+    spacing : tuple of 3 floats
+        Millimetres between slices, rows and columns.
+    report : dict
+        What was read and what was done to it, as values for JSON.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray | None
+    affine: np.ndarray
+    spacing: tuple[float, float, float]
+    report: dict
+
+
+class VolumeLoader(TransformerMixin, BaseEstimator):
+    """Turn DICOM series into arrays of one shape: read, resample, crop, normalize.
+
+    Nothing is learnt from the data: each case is treated by itself, so that no patient
+    leaks into another's features. All parameters may be searched together with those
+    of what follows in a pipeline.
+
+    Each volume comes to a rectangular grid along the axes of the patient, or the
+    acquired ones nearest to those: slices to the head, rows to the back, columns to the
+    left. The grid is aligned with the centre of the volume.
+
+    Parameters
+    ----------
+    spacing : float, array-like of 3 floats, "fit" or None, default=None
+        Millimetres between slices, rows and columns of the output. A larger one gives
+        fewer, coarser voxels. "fit" takes, for each case, the isotropic one at which
+        what is cropped fills `shape`; None keeps the acquired one.
+    window : str, pair of floats, dict or None, default=None
+        Range to clip values to: "bone", "brain", "lung", "soft_tissue" (of CT in HU),
+        or (centre, width) in the units of the images. A dict gives one for each of the
+        `channels` by name.
+    shape : tuple of 3 ints or None, default=None
+        Number of slices, rows and columns of the output. What lies outside of the
+        volume is filled. None leaves each case as large as it is; all must then agree.
+    crop : {"mask", "center"} or None, default=None
+        What `shape` is laid around: the mask's bounding box, or the middle of the
+        volume. Without a `shape`, "mask" cuts out the bounding box. None cuts nothing:
+        a volume that is larger than `shape` is an error.
+    margin : float, default=0.0
+        Millimetres added on every side of the bounding box.
+    mask_outside : bool, default=False
+        Whether to set voxels outside of the mask to `fill`.
+    normalize : {"standard", "percentile", "window"} or None, default=None
+        "standard" makes mean 0 and standard deviation 1 and "percentile" takes the 0.5
+        and 99.5 percentiles to 0 and 1, each within the mask, or within the body if
+        there is none; "window" takes the window to [0, 1].
+    interpolation : {"linear", "cubic", "nearest"}, default="linear"
+        How values between voxels are found. Masks are interpolated linearly and cut at
+        0.5.
+    fill : float or None, default=None
+        Value, before normalization, of what lies outside. None takes the lowest of the
+        volume, or of the window.
+    irregular : {"raise", "interpolate"}, default="raise"
+        As in `load_series`.
+    suv : bool, default=False
+        Whether PET is read in standardized uptake values.
+    label : int, str or None, default=None
+        Which label of the masks is the region, as in `load_mask`.
+    channels : tuple of str, default=("image",)
+        Columns of the table that hold the series of each channel. Further channels are
+        interpolated on the grid of the first, in the same frame of reference.
+    ibsi : bool, default=False
+        Whether to keep to the image processing of the Image Biomarker Standardisation
+        Initiative [1]_: HU are rounded to whole numbers after interpolation; `window`,
+        `normalize` and ``spacing="fit"`` are errors.
+    flatten : bool, default=False
+        Whether `transform` returns one row per case, with ``image_shape`` for the
+        estimators that follow being (n_channels, \\*shape).
+    cache : path or None, default=None
+        Folder where results are kept, under a hash of the content of the files and of
+        the settings. Each volume is decoded once over a whole search.
+    n_jobs : int or None, default=None
+        Processes that load cases, as in joblib.
+    on_error : {"raise", "nan"}, default="raise"
+        What to do with a case that can't be read: raise its error, or give a row of NaN
+        and one `DicomWarning` that counts them.
+
+    See Also
+    --------
+    scan : Makes the table of series.
+    load_series : Reads one of them.
+    skvae.radiomics.RegionFeatures : Hand-crafted features of the same cases.
+
+    References
+    ----------
+    .. [1] A. Zwanenburg et al., "Image biomarker standardisation initiative", 2019,
+       https://arxiv.org/abs/1612.07003.
+
+    Examples
+    --------
+    >>> from pydicom.data import get_testdata_file
+    >>> from skvae.dicom import VolumeLoader
+    >>> loader = VolumeLoader(shape=(1, 32, 32), crop="center", window="soft_tissue")
+    >>> loader.transform([get_testdata_file("CT_small.dcm")]).shape
+    (1, 1, 1, 32, 32)
+    """
+
+    _parameter_constraints = {
+        "spacing": [
+            positive,
+            "array-like",
+            StrOptions({"fit"}),
+            None,
+        ],
+        "window": [StrOptions(set(WINDOWS)), "array-like", dict, None],
+        "shape": ["array-like", None],
+        "crop": [StrOptions({"center", "mask"}), None],
+        "margin": [at_least(0)],
+        "mask_outside": ["boolean"],
+        "normalize": [StrOptions({"percentile", "standard", "window"}), None],
+        "interpolation": [StrOptions(set(_ORDERS))],
+        "fill": [Real, None],
+        "irregular": [StrOptions({"interpolate", "raise"})],
+        "suv": ["boolean"],
+        "label": [Integral, str, None],
+        "channels": ["array-like"],
+        "ibsi": ["boolean"],
+        "flatten": ["boolean"],
+        "cache": [str, os.PathLike, None],
+        "n_jobs": [Integral, None],
+        "on_error": [StrOptions({"nan", "raise"})],
+    }
+
+    def __init__(
+        self,
+        spacing=None,
+        window=None,
+        shape=None,
+        crop=None,
+        *,
+        margin=0.0,
+        mask_outside=False,
+        normalize=None,
+        interpolation="linear",
+        fill=None,
+        irregular="raise",
+        suv=False,
+        label=None,
+        channels=("image",),
+        ibsi=False,
+        flatten=False,
+        cache=None,
+        n_jobs=None,
+        on_error="raise",
+    ):
+        self.spacing = spacing
+        self.window = window
+        self.shape = shape
+        self.crop = crop
+        self.margin = margin
+        self.mask_outside = mask_outside
+        self.normalize = normalize
+        self.interpolation = interpolation
+        self.fill = fill
+        self.irregular = irregular
+        self.suv = suv
+        self.label = label
+        self.channels = channels
+        self.ibsi = ibsi
+        self.flatten = flatten
+        self.cache = cache
+        self.n_jobs = n_jobs
+        self.on_error = on_error
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X=None, y=None):
+        """Check the parameters; nothing is learnt.
+
+        Parameters
+        ----------
+        X, y : object, default=None
+            Not used.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not valid, or contradicts another.
+        """
+        self._check()
+        return self
+
+    def transform(self, X):
+        """Read all cases.
+
+        Parameters
+        ----------
+        X : DataFrame or list of length n_cases
+            A table from `scan`, whose rows are one channel each; a table or a list of
+            dicts with a column for each of the `channels`, which hold a folder, a list
+            of files or a row of `scan`; or a list of those. A column "mask" holds the
+            file of the mask; without it, the one file in "masks" of a row of `scan` is
+            taken, if there is one.
+
+        Returns
+        -------
+        images : ndarray of shape (n_cases, n_channels, n_slices, n_rows, n_columns) \
+                or (n_cases, n_values), float32
+
+        Raises
+        ------
+        DicomError
+            If a case can't be read and ``on_error="raise"``.
+        ValueError
+            If a parameter is not valid, or cases differ in shape.
+        """
+        cases = list(self.load_cases(X))
+        shapes = {case.image.shape for case in cases if case is not None}
+        if len(shapes) != 1:
+            raise ValueError(
+                f"All cases must have one shape, got {sorted(shapes)}. Set `shape`, "
+                "with crop='mask' or 'center'."
+                if shapes
+                else "None of the cases in `X` could be loaded."
+            )
+        images = np.full((len(cases), *shapes.pop()), np.nan, dtype=np.float32)
+        for image, case in zip(images, cases, strict=True):
+            if case is not None:
+                image[:] = case.image
+        return images.reshape(len(images), -1) if self.flatten else images
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def load_cases(self, X):
+        """Read cases one after the other, with their masks and reports.
+
+        Parameters
+        ----------
+        X : DataFrame or list of length n_cases
+            As in `transform`.
+
+        Returns
+        -------
+        cases : list of Case or None
+            None for a case that can't be read, with ``on_error="nan"``.
+
+        Raises
+        ------
+        DicomError
+            If a case can't be read and ``on_error="raise"``.
+        ValueError
+            If a parameter is not valid.
+        """
+        self._check()
+        sources = _sources(X, tuple(self.channels))
+        parallel = Parallel(n_jobs=self.n_jobs)
+        loaded = parallel(
+            delayed(self._attempt)(number, source)
+            for number, source in enumerate(sources)
+        )
+        problems = [problem for _, problem in loaded if problem]
+        if problems:
+            warnings.warn(
+                f"{len(problems)} of {len(loaded)} cases can't be read and are NaN. "
+                f"The first: {problems[0]}",
+                DicomWarning,
+                stacklevel=2,
+            )
+        return [case for case, _ in loaded]
+
+    def report(self, X):
+        """Tell what was read, and what was done to it, for each case.
+
+        Parameters
+        ----------
+        X : DataFrame or list of length n_cases
+            As in `transform`.
+
+        Returns
+        -------
+        report : DataFrame
+            One row per case: the hashes of its series, their provenance, the settings,
+            the grid, and the shares of voxels that were clipped and filled.
+        """
+        return pd.DataFrame(
+            [{} if case is None else case.report for case in self.load_cases(X)]
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.no_validation = True
+        tags.requires_fit = False
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        return tags
+
+    def _check(self):
+        for name, value in (("spacing", self.spacing), ("shape", self.shape)):
+            if np.ndim(value) and (len(value) != 3 or min(value) <= 0):
+                raise ValueError(f"`{name}` must be 3 positive numbers, got {value}.")
+        if self.shape is None and (self.crop == "center" or self.spacing == "fit"):
+            raise ValueError("crop='center' and spacing='fit' need a `shape`.")
+        if self.normalize == "window" and self.window is None:
+            raise ValueError("normalize='window' needs a `window`.")
+        beyond = {"window": self.window, "normalize": self.normalize}
+        beyond["spacing"] = self.spacing if isinstance(self.spacing, str) else None
+        if self.ibsi and any(value is not None for value in beyond.values()):
+            names = [name for name, value in beyond.items() if value is not None]
+            raise ValueError(
+                f"ibsi=True leaves no room for `{'`, `'.join(names)}`: leave it out."
+            )
+
+    def _attempt(self, number, source):
+        """Return a case, or a note on why there is none."""
+        try:
+            return self._load(source), None
+        except (DicomError, OSError) as error:
+            if self.on_error == "nan":
+                return None, f"case {number}, {type(error).__name__}: {error}"
+            error.add_note(f"This was case {number}.")
+            raise
+
+    def _load(self, source):
+        """Take a case from the cache, or make it."""
+        settings = self._settings()
+        arrays = remember(
+            self._folder("cases"),
+            lambda: key_of(source.digests(), settings),
+            lambda: self._make(source, settings),
+        )
+        return Case(
+            arrays["image"],
+            arrays.get("mask"),
+            arrays["affine"],
+            spacing_of(arrays["affine"]),
+            json.loads(str(arrays["report"])),
+        )
+
+    def _settings(self):
+        """Return the parameters on which a case depends, as values for JSON."""
+        beside = {"cache", "flatten", "n_jobs", "on_error"}
+        parameters = self.get_params()
+        return {
+            name: np.asarray(value).tolist() if np.ndim(value) else value
+            for name, value in parameters.items()
+            if name not in beside
+        }
+
+    def _folder(self, kind):
+        return None if self.cache is None else Path(self.cache, kind)
+
+    def _make(self, source, settings):
+        volumes = [self._volume(channel) for channel in source.channels]
+        mask = None if source.mask is None else self._mask(source, volumes[0])
+        if mask is None and (self.crop == "mask" or self.mask_outside):
+            raise MaskError(
+                "There is no mask, which crop='mask' and mask_outside=True need. Name "
+                'its file in a column "mask".'
+            )
+        _check_one_space(volumes)
+        grid = self._grid(volumes[0], mask)
+        region = None
+        if mask is not None:
+            region = _on(grid, mask, volumes[0])
+        done = [
+            self._image(volume, name, grid, region)
+            for volume, name in zip(volumes, self.channels, strict=True)
+        ]
+        report = {
+            "series": [volume.provenance["series"] for volume in volumes],
+            "channels": [
+                volume.provenance | note
+                for volume, (_, note) in zip(volumes, done, strict=True)
+            ],
+            "shape": list(grid.shape),
+            "spacing": list(grid.spacing),
+            "mask_voxels": None if region is None else int(region.sum()),
+            "settings": settings,
+        }
+        arrays = {
+            "image": np.stack([image for image, _ in done]),
+            "affine": grid.affine,
+            "report": np.array(json.dumps(report)),
+        }
+        return arrays if region is None else arrays | {"mask": region}
+
+    def _volume(self, channel):
+        """Read a volume, or take it from the cache."""
+        options = {"irregular": self.irregular, "suv": self.suv}
+        arrays = remember(
+            self._folder("volumes"),
+            lambda: key_of(channel.digests(), options),
+            lambda: _packed(load_series(channel.source, **options)),
+        )
+        return _unpacked(arrays)
+
+    def _mask(self, source, like):
+        arrays = remember(
+            self._folder("masks"),
+            lambda: key_of(
+                source.digests(), {"irregular": self.irregular, "label": self.label}
+            ),
+            lambda: {"mask": load_mask(source.mask, like, self.label)},
+        )
+        return arrays["mask"]
+
+    def _grid(self, volume, mask):
+        is_fit = isinstance(self.spacing, str)
+        spacing = None
+        if self.spacing is not None and not is_fit:
+            spacing = np.broadcast_to(np.asarray(self.spacing, dtype=float), 3)
+        grid = grid_of(volume.shape, volume.affine, spacing)
+        low, high = np.full(3, -0.5), np.array(grid.shape) - 0.5
+        if self.crop == "mask":
+            reach = self.margin / np.array(grid.spacing)
+            low, high = box_of(mask, volume.affine, grid)
+            low, high = low - reach, high + reach
+        if is_fit:
+            extent = (high - low) * grid.spacing
+            fitting = max(extent / self.shape)
+            return grid.rescaled(fitting, (low + high) / 2, self.shape)
+        if self.shape is None:
+            start, stop = np.floor(low + 0.5 + 1e-4), np.ceil(high + 0.5 - 1e-4)
+            return grid.cut(start, stop - start)
+        if self.crop is None and np.any(np.array(grid.shape) > self.shape):
+            raise ValueError(
+                f"`shape`={tuple(self.shape)} is smaller than a volume of {grid.shape} "
+                "voxels: set crop='mask' or 'center', a larger `shape` or `spacing`."
+            )
+        start = np.rint((low + high) / 2 - (np.array(self.shape) - 1) / 2)
+        return grid.cut(start, self.shape)
+
+    def _image(self, volume, name, grid, region):
+        """Return a channel of a case, and a note on what was done to it."""
+        fill = float(volume.array.min()) if self.fill is None else self.fill
+        order = _ORDERS[self.interpolation]
+        image, is_inside = resample(volume.array, volume.affine, grid, order, fill)
+        note = {"filled": float(1 - is_inside.mean()), "clipped": 0.0}
+        if self.ibsi and volume.units == "HU":
+            np.rint(image, out=image)
+        limits = self._limits(name, volume)
+        if limits is not None:
+            note["clipped"] = float(((image < limits[0]) | (image > limits[1])).mean())
+            image.clip(*limits, out=image)
+            fill = np.clip(fill, *limits)
+        within = is_inside & _body(image) if region is None else region
+        low, scale = self._location_and_scale(image[within], limits)
+        if self.mask_outside:
+            image[~region] = fill
+        image = (image - low) / scale
+        if self.normalize == "percentile":
+            image.clip(0, 1, out=image)
+        return image.astype(np.float32), note
+
+    def _limits(self, name, volume):
+        window = self.window
+        if isinstance(window, dict):
+            window = window.get(name)
+        if window is None:
+            return None
+        if isinstance(window, str):
+            if volume.units != "HU":
+                raise DicomError(
+                    f"window={window!r} is in HU, but the values of the channel "
+                    f"{name!r} are in units {volume.units!r}. Give (centre, width)."
+                )
+            window = WINDOWS[window]
+        centre, width = window
+        return centre - width / 2, centre + width / 2
+
+    def _location_and_scale(self, values, limits):
+        if self.normalize is None or not values.size:
+            return 0.0, 1.0
+        if self.normalize == "standard":
+            return values.mean(), values.std() or 1.0
+        if self.normalize == "percentile":
+            limits = np.percentile(values, [0.5, 99.5])
+        return limits[0], (limits[1] - limits[0]) or 1.0
+
+
+@dataclass(frozen=True)
+class _Channel:
+    """A series to read: a folder, files, or a row of `scan`."""
+
+    source: object
+
+    def digests(self):
+        frames = self.source["frames"] if hasattr(self.source, "keys") else ()
+        return [*map(digest_of, files_of(self.source)), str(tuple(frames))]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a case is made from."""
+
+    channels: list[_Channel]
+    mask: object
+
+    def digests(self):
+        digests = [digest for channel in self.channels for digest in channel.digests()]
+        return (
+            digests if self.mask is None else [*digests, "mask", digest_of(self.mask)]
+        )
+
+
+def _sources(X, channels):
+    """List what each case of a table or a list is made from."""
+    if isinstance(X, pd.DataFrame):
+        X = [row for _, row in X.iterrows()]
+    return [_source(case, channels, number) for number, case in enumerate(X)]
+
+
+def _source(case, channels, number):
+    if not hasattr(case, "keys"):
+        case = {channels[0]: case}
+    if channels[0] not in case and "files" in case:
+        case = {channels[0]: case, "mask": _mask_of(case, number)}
+    missing = [name for name in channels if name not in case]
+    if missing:
+        raise ValueError(
+            f"Case {number} of `X` lacks the `channels` {missing}, it has {list(case)}."
+        )
+    mask = case.get("mask")
+    has_mask = isinstance(mask, str | os.PathLike)
+    return _Source(
+        [_Channel(case[name]) for name in channels], mask if has_mask else None
+    )
+
+
+def _mask_of(row, number):
+    """Return the mask of a row of `scan`: the one named, or the only one there."""
+    masks = row.get("masks", ())
+    if "mask" in row:
+        return row["mask"]
+    if len(masks) > 1:
+        raise MaskError(
+            f'Case {number} of `X` has {len(masks)} files in "masks": name the one '
+            'that is meant in a column "mask".'
+        )
+    return masks[0] if masks else None
+
+
+def _on(grid, mask, volume):
+    """Interpolate a mask linearly, and cut it at one half."""
+    values, _ = resample(mask.astype(np.float32), volume.affine, grid, 1, 0.0)
+    return values >= 0.5
+
+
+def _check_one_space(volumes):
+    if len({volume.frame_of_reference for volume in volumes}) > 1:
+        raise GeometryError(
+            "FrameOfReferenceUID differs between the channels of a case: how they lie "
+            "on each other can't be told. Register the images first."
+        )
+
+
+def _packed(volume):
+    """Turn a volume into arrays to keep, whole numbers into short ones."""
+    array = volume.array
+    with np.errstate(invalid="ignore"):
+        short = array.astype(np.int16)
+    about = {
+        "units": volume.units,
+        "frame_of_reference": volume.frame_of_reference,
+        "provenance": volume.provenance,
+    }
+    return {
+        "array": short if np.array_equal(short, array) else array,
+        "affine": volume.affine,
+        "about": np.array(json.dumps(about)),
+    }
+
+
+def _unpacked(arrays):
+    about = json.loads(str(arrays["about"]))
+    return Volume(arrays["array"].astype(np.float32), arrays["affine"], **about)
+
+
+def _body(image):
+    """Tell the body from the air around it: values above Otsu's threshold (1979)."""
+    if image.min() == image.max():
+        return np.ones(image.shape, dtype=bool)
+    counts, edges = np.histogram(image, 256)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)[:-1]
+    above = image.size - below
+    sums = np.cumsum(counts * centres)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gap = sums[:-1] / below - (sums[-1] - sums[:-1]) / above
+    return image > edges[1:-1][np.nanargmax(below * above * gap**2)]

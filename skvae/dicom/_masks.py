@@ -1,0 +1,420 @@
+"""Masks on the grid of a volume, from segmentations, contours and label images."""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from itertools import product
+from numbers import Integral
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.pixels.utils import iter_pixels, pixel_array
+from pydicom.uid import RTStructureSetStorage, SegmentationStorage
+
+from ._errors import CorruptFileError, MaskError
+from ._headers import is_dicom, quiet_pydicom, read_frames
+from ._pixels import check_pixels
+from ._volume import Volume, hashed
+
+Label = int | str | None
+
+_LABEL_MAP_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"  # which pydicom 3.0 doesn't know
+_OFF_GRID = 0.1  # voxels that the centre of a voxel may lie away from the grid
+_OFF_PLANE = 0.25  # slices that a contour may lie away from the plane of one
+_LISTED = 20  # choices that a message lists at most
+
+
+def load_mask(
+    path: str | PathLike[str], like: Volume, label: Label = None
+) -> np.ndarray:
+    """Read a mask onto the grid of a volume.
+
+    Nothing is resampled: the mask must have been drawn on this volume, or on one with
+    the same grid. It may hold some of the slices only, in any order, turned or
+    mirrored.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A DICOM segmentation (SEG: binary, fractional or label map), DICOM contours
+        (RTSTRUCT), or a label image (.nii, .nii.gz, .nrrd, .nhdr). Of fractional
+        segmentations, voxels at half of MaximumFractionalValue or more are taken; of
+        contours, pixels whose centre lies inside. Contours in one slice cut holes into
+        each other (even-odd rule).
+    like : Volume
+        The volume that the mask belongs to.
+    label : int or str, default=None
+        Which mask to take where the file holds several: the number or name of a segment
+        or ROI, the value of voxels in a label image. None takes the only one.
+
+    Returns
+    -------
+    mask : ndarray of shape (n_slices, n_rows, n_columns), bool
+        True in at least one voxel.
+
+    Raises
+    ------
+    MaskError
+        If the file holds no mask, or none called `label`; if the mask is empty, lies in
+        another frame of reference, off the grid of `like` or outside it.
+    CorruptFileError
+        If the file is cut off or damaged.
+    DecoderMissingError
+        If no installed package decompresses a segmentation.
+    ImportError
+        If the mask is NIfTI and nibabel is missing, or NRRD and SimpleITK is.
+
+    References
+    ----------
+    DICOM PS3.3, A.51 "Segmentation IOD" and C.8.8.6 "ROI Contour Module",
+    https://dicom.nema.org/medical/dicom/current/output/chtml/part03/PS3.3.html.
+    """
+    path = Path(path)
+    if not isinstance(label, Integral | str | None) or isinstance(label, bool):
+        raise TypeError(f"`label` must be an int, a str or None, got {label!r}.")
+    if not path.is_file():
+        raise FileNotFoundError(f"`path` must be a file, {path.name} is none.")
+    try:
+        mask = _read(path, like, label)
+        if not mask.any():
+            raise MaskError("the mask is empty. Take another `label` or no mask.")
+    except MaskError as error:
+        raise MaskError(f"{path.name}: {error}") from None
+    return mask
+
+
+def _read(path: Path, like: Volume, label: Label) -> np.ndarray:
+    name = path.name.lower()
+    for suffix, read in _LABEL_IMAGES.items():
+        if name.endswith(suffix):
+            return _from_label_image(*read(path), like, label)
+    if name.endswith(".dcm") or is_dicom(path):
+        return _from_dicom(path, like, label)
+    raise MaskError(
+        "must be DICOM (SEG or RTSTRUCT), NIfTI (.nii, .nii.gz) or NRRD (.nrrd, .nhdr) "
+        "and is none of these. Convert it to one."
+    )
+
+
+def _from_dicom(path: Path, like: Volume, label: Label) -> np.ndarray:
+    with quiet_pydicom(path):
+        dataset = pydicom.dcmread(path, force=is_dicom(path))
+        read = _DICOM.get(dataset.get("SOPClassUID"))
+        if read is None:
+            raise MaskError(
+                "SOPClassUID must be that of a segmentation (SEG) or structure set "
+                "(RTSTRUCT). Give the file of the mask."
+            )
+        if "PixelData" in dataset:
+            check_pixels(read_frames(path)[0])
+        return read(dataset, like, label)
+
+
+def _from_seg(seg: Dataset, like: Volume, label: Label) -> np.ndarray:
+    _check_space(seg, "FrameOfReferenceUID", like)
+    segments = {
+        int(segment.SegmentNumber): str(segment.SegmentLabel)
+        for segment in _get("SegmentSequence", seg)
+        if segment.SegmentNumber  # 0 is the background of a label map
+    }
+    number = _choose(segments, label)
+    is_set = _IS_SET[_get("SegmentationType", seg)]
+    affines = _affines_of_frames(seg, number)
+    mask = np.zeros(like.shape, bool)
+    for affine, frame in zip(affines.values(), _frames(seg, [*affines]), strict=False):
+        _place(mask, is_set(frame, seg, number), affine, like)
+    return mask
+
+
+_IS_SET: dict[str, Callable[[np.ndarray, Dataset, int], np.ndarray]] = {
+    "BINARY": lambda frame, seg, number: frame != 0,
+    "FRACTIONAL": lambda frame, seg, number: (
+        frame >= _get("MaximumFractionalValue", seg) / 2
+    ),
+    "LABELMAP": lambda frame, seg, number: frame == number,
+}
+
+
+def _frames(seg: Dataset, indices: list[int]) -> Iterator[np.ndarray]:
+    """Decode some frames.
+
+    pydicom 3.0 cuts a frame of single bits short that ends within a byte, unless it
+    decodes them all.
+    """
+    if seg.BitsAllocated == 1 and seg.Rows * seg.Columns % 8:
+        return iter(pixel_array(seg).reshape(-1, seg.Rows, seg.Columns)[indices])
+    return iter_pixels(seg, indices=indices)
+
+
+def _affines_of_frames(seg: Dataset, number: int) -> dict[int, np.ndarray]:
+    """Return the affine of each frame that a segment is in, by the frame's index."""
+    (shared,) = _get("SharedFunctionalGroupsSequence", seg)
+    affines = {
+        index: _affine_of_frame(own, shared)
+        for index, own in enumerate(_get("PerFrameFunctionalGroupsSequence", seg))
+        if seg.SegmentationType == "LABELMAP"
+        or _get_of_frame("ReferencedSegmentNumber", own, shared) == number
+    }
+    if len({affine.tobytes() for affine in affines.values()}) < len(affines):
+        raise MaskError(
+            "a segment has several frames at one ImagePositionPatient, of several "
+            "times perhaps. Split it."
+        )
+    return affines
+
+
+def _affine_of_frame(*groups: Dataset) -> np.ndarray:
+    """Return the matrix of shape (4, 3) from (row, column, 1) to millimetres."""
+    spacing = _get_of_frame("PixelSpacing", *groups)
+    cosines = _get_of_frame("ImageOrientationPatient", *groups)
+    affine = np.zeros((4, 3))
+    affine[:3, 0] = np.multiply(cosines[3:], spacing[0])
+    affine[:3, 1] = np.multiply(cosines[:3], spacing[1])
+    affine[:, 2] = *_get_of_frame("ImagePositionPatient", *groups), 1
+    return affine
+
+
+_GROUPS = {
+    "ReferencedSegmentNumber": "SegmentIdentificationSequence",
+    "PixelSpacing": "PixelMeasuresSequence",
+    "ImageOrientationPatient": "PlaneOrientationSequence",
+    "ImagePositionPatient": "PlanePositionSequence",
+}
+
+
+def _get_of_frame(keyword: str, *groups: Dataset) -> Any:
+    (group,) = _get(_GROUPS[keyword], *groups)
+    return _get(keyword, group)
+
+
+def _get(keyword: str, *datasets: Dataset) -> Any:
+    """Return what the first data set that states an attribute says."""
+    for dataset in datasets:
+        if keyword in dataset:
+            return dataset[keyword].value
+    raise MaskError(f"{keyword} is missing. Export the mask again from its source.")
+
+
+def _from_rtstruct(structures: Dataset, like: Volume, label: Label) -> np.ndarray:
+    rois = {
+        int(roi.ROINumber): roi for roi in _get("StructureSetROISequence", structures)
+    }
+    names = {number: str(roi.get("ROIName", "")) for number, roi in rois.items()}
+    number = _choose(names, label)
+    _check_space(rois[number], "ReferencedFrameOfReferenceUID", like)
+    mask = np.zeros(like.shape, bool)
+    for contour in _contours(structures, number):
+        if _is_closed(contour):
+            index, corners = _corners(contour, like)
+            mask[index] ^= _fill(corners, like.shape[1:])
+    return mask
+
+
+def _contours(structures: Dataset, number: int) -> Iterator[Dataset]:
+    for roi in _get("ROIContourSequence", structures):
+        if roi.ReferencedROINumber == number:
+            yield from roi.get("ContourSequence") or ()
+
+
+def _is_closed(contour: Dataset) -> bool:
+    kind = _get("ContourGeometricType", contour)
+    if kind not in _IS_CLOSED:
+        raise MaskError(
+            f"ContourGeometricType must be one of {', '.join(_IS_CLOSED)}, got {kind}. "
+            "Draw closed contours."
+        )
+    return _IS_CLOSED[kind]
+
+
+_IS_CLOSED = {"CLOSED_PLANAR": True, "CLOSEDPLANAR_XOR": True, "POINT": False}
+
+
+def _corners(contour: Dataset, like: Volume) -> tuple[int, np.ndarray]:
+    """Return the slice of a contour, and its points as (row, column) in it."""
+    data = np.atleast_1d(np.asarray(contour.get("ContourData"), float))
+    if data.size % 3:
+        raise MaskError(
+            f"ContourData must hold three numbers for each point, got {data.size} in "
+            "all. Export the contours again."
+        )
+    points = np.column_stack([data.reshape(-1, 3), np.ones(data.size // 3)])
+    # Rounded, lest the noise of floats decide about edges through centres of pixels.
+    slices, *corners = np.linalg.solve(like.affine, points.T)[:3].round(6)
+    index = np.rint(slices[0])
+    if not (abs(slices - index) <= _OFF_PLANE).all():
+        raise MaskError(
+            "ContourData lies off the grid of the volume: each contour must lie in one "
+            f"slice, give or take {_OFF_PLANE}. Load the series it was drawn on."
+        )
+    if not 0 <= index < like.shape[0]:
+        raise MaskError(
+            f"ContourData lies outside the volume, in slice {index:g} of "
+            f"0 to {like.shape[0] - 1}. Load the whole series it was drawn on."
+        )
+    return int(index), np.column_stack(corners)
+
+
+def _fill(corners: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Tell by the even-odd rule which centres of pixels lie in a polygon.
+
+    Along a row, each edge that crosses it turns outside into inside, or back. Centres
+    on an edge belong to what lies beyond it, towards higher indices.
+    """
+    edges = np.stack([corners, np.roll(corners, -1, axis=0)])
+    falls = edges[0, :, :1] <= edges[1, :, :1]
+    above, below = np.where(falls, edges, edges[::-1])
+    rows = np.arange(shape[0])
+    edge, row = np.nonzero((above[:, :1] <= rows) & (rows < below[:, :1]))
+    start, step = above[edge], (below - above)[edge]
+    column = start[:, 1] + (row - start[:, 0]) / step[:, 0] * step[:, 1]
+    turns = np.zeros((shape[0], shape[1] + 1), bool)
+    first = np.ceil(column).clip(0, shape[1]).astype(int)
+    np.logical_xor.at(turns, (row, first), True)
+    return np.logical_xor.accumulate(turns, axis=1)[:, :-1]
+
+
+def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    with _read_by("nibabel", path) as nibabel:
+        image = nibabel.load(path)
+        values = np.asanyarray(image.dataobj)
+        if image.header["sform_code"] or image.header["qform_code"]:
+            return values, np.diag([-1, -1, 1, 1]) @ image.affine  # RAS to LPS
+        return values, None
+
+
+def _read_nrrd(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    with _read_by("SimpleITK", path) as sitk:
+        image = sitk.ReadImage(str(path))
+        values = sitk.GetArrayFromImage(image).T
+        stated = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+        # ITK turns the spaces it knows into this one, and takes others as they come.
+        if stated.get("NRRD_space") != "left-posterior-superior":
+            return values, None
+        n = image.GetDimension()
+        affine = np.eye(n + 1)
+        affine[:n, :n] = np.reshape(image.GetDirection(), (n, n)) * image.GetSpacing()
+        affine[:n, n] = image.GetOrigin()
+        return values, affine
+
+
+def _from_label_image(
+    values: np.ndarray, affine: np.ndarray | None, like: Volume, label: Label
+) -> np.ndarray:
+    if affine is None:
+        raise MaskError(
+            "states no position: sform_code and qform_code (NIfTI) are 0, or `space` "
+            "(NRRD) isn't anatomical. Write it with the geometry of its image."
+        )
+    if values.ndim != 3 or not _are_whole(values):
+        raise MaskError(
+            f"must hold whole numbers in 3 dimensions, got {values.dtype} in "
+            f"{values.ndim}. Round or split it."
+        )
+    found = np.unique(values[values != 0])
+    number = _choose({int(value): "" for value in found}, label)
+    mask = np.zeros(like.shape, bool)
+    _place(mask, values == number, affine, like)
+    return mask
+
+
+def _are_whole(values: np.ndarray) -> bool:
+    if values.dtype.kind not in "biuf":
+        return False
+    return bool((np.isfinite(values) & (values == np.rint(values))).all())
+
+
+@contextmanager
+def _read_by(package: str, path: Path) -> Iterator[Any]:
+    """Import a package, and keep back what it says: it may quote a patient's name."""
+    try:
+        module = import_module(package)
+    except ImportError:
+        raise ImportError(
+            f"Reading {path.name} takes {package}: pip install 'skvae[radiomics]'."
+        ) from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield module
+        except Exception as error:
+            raise CorruptFileError(
+                f"{path.name} is damaged: {package} stopped with "
+                f"{type(error).__name__}. Fetch it from its source again."
+            ) from None
+
+
+def _place(
+    mask: np.ndarray, values: np.ndarray, affine: np.ndarray, like: Volume
+) -> None:
+    """Set in a mask what is set in a slice, or in a grid, of the same voxels.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (n_slices, n_rows, n_columns), bool
+    values : ndarray of n dimensions, bool
+    affine : ndarray of shape (4, n + 1)
+        Takes indices of `values`, and 1, to millimetres.
+    like : Volume
+    """
+    exact = np.linalg.solve(like.affine, affine)[:3]
+    whole = np.rint(exact)
+    steps, offset = whole[:, :-1], whole[:, -1]
+    corners = [*product(*((0, size - 1) for size in values.shape), [1])]
+    distance = abs((exact - whole) @ np.transpose(corners)).max()
+    permutes = np.array_equal(abs(steps.T) @ abs(steps), np.eye(values.ndim))
+    if not (permutes and distance <= _OFF_GRID):
+        raise MaskError(
+            f"lies off the grid of the volume ({_BY}). Resample it onto the volume, or "
+            "load the series it was drawn on."
+        )
+    indices = (np.argwhere(values) @ steps.T + offset).astype(int)
+    if ((indices < 0) | (indices >= mask.shape)).any():
+        raise MaskError(
+            f"lies partly outside the volume ({_BY}). Load the whole series it was "
+            "drawn on."
+        )
+    mask[tuple(indices.T)] = True
+
+
+_BY = "by ImagePositionPatient, ImageOrientationPatient, PixelSpacing or its affine"
+
+
+def _check_space(dataset: Dataset, keyword: str, like: Volume) -> None:
+    space = hashed(dataset.get(keyword))
+    if space and like.frame_of_reference not in (None, space):
+        raise MaskError(
+            f"{keyword} differs from the volume's FrameOfReferenceUID. Load the series "
+            "that the mask was drawn on, or register the two."
+        )
+
+
+def _choose(choices: Mapping[int, str], label: Label) -> int:
+    """Return the number of the one mask that `label` stands for."""
+    fits = [n for n, name in choices.items() if label is None or label in (n, name)]
+    if len(fits) == 1:
+        return fits[0]
+    if not choices:
+        raise MaskError("holds no mask: nothing is drawn in it. Give another file.")
+    listed = [f"{n} ({name})" if name else str(n) for n, name in choices.items()]
+    more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
+    raise MaskError(
+        f"`label` must be one of {', '.join(listed[:_LISTED])}{more}, got {label!r}."
+    )
+
+
+_DICOM: dict[Any, Callable[[Dataset, Volume, Label], np.ndarray]] = {
+    SegmentationStorage: _from_seg,
+    _LABEL_MAP_STORAGE: _from_seg,
+    RTStructureSetStorage: _from_rtstruct,
+}
+_LABEL_IMAGES = {
+    ".nii": _read_nifti,
+    ".nii.gz": _read_nifti,
+    ".nrrd": _read_nrrd,
+    ".nhdr": _read_nrrd,
+}

@@ -1,0 +1,177 @@
+"""From stored pixels to values with units."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.pixels import apply_modality_lut, get_decoder, pixel_array
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    JPEG2000TransferSyntaxes,
+    JPEGLSTransferSyntaxes,
+    RLELossless,
+)
+
+from ._errors import (
+    ColorImageError,
+    CorruptFileError,
+    DeclaredSizeError,
+    DecoderMissingError,
+)
+from ._headers import Frame, quiet_pydicom, syntax_of
+
+_UNDEFINED = 0xFFFFFFFF
+# What one byte of a file can at most be unpacked to.
+_MOST_BYTES = {RLELossless: 64, DeflatedExplicitVRLittleEndian: 1032}
+_MOST_BYTES_COMPRESSED = 20_000
+_DECODERS = {
+    **dict.fromkeys(JPEG2000TransferSyntaxes, "pylibjpeg pylibjpeg-openjpeg"),
+    **dict.fromkeys(JPEGLSTransferSyntaxes, "pyjpegls"),
+}
+
+
+def check_pixels(frame: Frame) -> None:
+    """Refuse what can't be decoded as intensities, by its header alone."""
+    name = frame["path"].name
+    if frame.get("SamplesPerPixel", 1) != 1 or not (
+        frame.get("PhotometricInterpretation") or ""
+    ).startswith("MONOCHROME"):
+        raise ColorImageError(
+            f"{name}: PhotometricInterpretation must be MONOCHROME1 or MONOCHROME2, "
+            f"got {frame.get('PhotometricInterpretation')}. Convert it to grey first."
+        )
+    _check_size(frame)
+    _check_decoder(UID(frame["TransferSyntaxUID"]), name)
+
+
+def units_of(frame: Frame) -> str:
+    """Return the units of the values after their rescaling."""
+    if frame.get("Modality") == "CT" and frame.get("RescaleIntercept") is not None:
+        return "HU"
+    if frame.get("Modality") == "PT":
+        return frame.get("Units") or "arbitrary"
+    return "arbitrary"
+
+
+def decode(frames: Sequence[Frame]) -> np.ndarray:
+    """Decode frames of one size, padding filled with the lowest of the other values.
+
+    Returns
+    -------
+    values : ndarray of shape (n_frames, n_rows, n_columns), float32
+    """
+    first = frames[0]
+    values = np.empty((len(frames), first["Rows"], first["Columns"]), np.float32)
+    by_path: dict[Path, list[int]] = {}
+    for place, frame in enumerate(frames):
+        by_path.setdefault(frame["path"], []).append(place)
+    is_padded = False
+    for path, places in by_path.items():
+        with quiet_pydicom(path):
+            dataset = pydicom.dcmread(path, force=True)
+            dataset.file_meta.TransferSyntaxUID = syntax_of(dataset)
+            for place in places:
+                frame = frames[place]
+                stored = _stored(dataset, frame)
+                is_padding = _padding(stored, frame)
+                values[place] = _rescaled(stored, dataset, frame)
+                if is_padding is not None and is_padding.any():
+                    values[place][is_padding] = np.nan
+                    is_padded = True
+    if is_padded:
+        is_padding = np.isnan(values)
+        values[is_padding] = 0 if is_padding.all() else np.nanmin(values)
+    return values
+
+
+def _check_size(frame: Frame) -> None:
+    name = frame["path"].name
+    present, declared = frame["PixelBytes"]
+    bits = frame.get("BitsAllocated") or 0
+    n_frames = frame.get("NumberOfFrames") or 1
+    needed = frame["Rows"] * frame["Columns"] * n_frames * bits // 8
+    syntax = UID(frame["TransferSyntaxUID"])
+    if declared != _UNDEFINED and present < declared:
+        raise CorruptFileError(
+            f"{name} is cut off: PixelData has {present} of {declared} bytes. Fetch it "
+            "from its source again."
+        )
+    is_native = declared != _UNDEFINED
+    limit = 1 if is_native else _MOST_BYTES.get(syntax, _MOST_BYTES_COMPRESSED)
+    if needed > present * limit or not needed:
+        raise DeclaredSizeError(
+            f"{name}: Rows, Columns, NumberOfFrames and BitsAllocated declare {needed} "
+            f"bytes, which the {present} bytes of PixelData can't hold. Fetch it from "
+            "its source again."
+        )
+
+
+def _check_decoder(syntax: UID, name: str) -> None:
+    try:
+        is_available = not syntax.is_encapsulated or get_decoder(syntax).is_available
+    except (NotImplementedError, ValueError):
+        raise DecoderMissingError(
+            f"{name}: TransferSyntaxUID {syntax} is not one that can be decoded. "
+            "Export the images again, uncompressed."
+        ) from None
+    if not is_available:
+        package = _DECODERS.get(syntax, "python-gdcm")
+        raise DecoderMissingError(
+            f"{name}: no installed package decodes TransferSyntaxUID {syntax} "
+            f"({syntax.name}). `pip install {package}` adds one."
+        )
+
+
+def _stored(dataset: Dataset, frame: Frame) -> np.ndarray:
+    index = frame["index"] if (frame.get("NumberOfFrames") or 1) > 1 else None
+    stored = pixel_array(dataset, index=index, raw=True)
+    spare = frame["BitsAllocated"] - (frame.get("BitsStored") or frame["BitsAllocated"])
+    if spare and stored.dtype.kind in "iu":
+        # What is beyond BitsStored is not part of the value: overlays once lay there.
+        stored = (stored << spare) >> spare
+    return stored.reshape(frame["Rows"], frame["Columns"])
+
+
+def _padding(stored: np.ndarray, frame: Frame) -> np.ndarray | None:
+    """Tell which pixels hold no image."""
+    low = frame.get("PixelPaddingValue")
+    if low is None or stored.dtype.kind not in "iu":
+        return None
+    high = frame.get("PixelPaddingRangeLimit")
+    # Both are often written as unsigned where the pixels are signed.
+    low, high = (
+        np.array([low, low if high is None else high])
+        .astype(np.int64)
+        .astype(stored.dtype)
+    )
+    if low == high:
+        return stored == low
+    low, high = sorted((low, high))
+    return (stored >= low) & (stored <= high)
+
+
+def _rescaled(stored: np.ndarray, dataset: Dataset, frame: Frame) -> np.ndarray:
+    if frame.get("ModalityLUTSequence"):
+        return apply_modality_lut(stored, dataset)
+    if (
+        frame["PhotometricInterpretation"] == "MONOCHROME1"
+        and units_of(frame) == "arbitrary"
+    ):
+        stored = _inverted(stored, frame)
+    slope, intercept = frame.get("RescaleSlope"), frame.get("RescaleIntercept")
+    values = stored.astype(np.float32 if stored.itemsize <= 2 else np.float64)
+    if slope not in (None, 1):
+        values *= slope
+    if intercept:
+        values += intercept
+    return values
+
+
+def _inverted(stored: np.ndarray, frame: Frame) -> np.ndarray:
+    """Turn values that grow darker into such that grow brighter."""
+    bits = frame.get("BitsStored") or frame["BitsAllocated"]
+    lowest_plus_highest = -1 if stored.dtype.kind == "i" else 2**bits - 1
+    return lowest_plus_highest - stored

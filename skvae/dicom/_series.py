@@ -1,0 +1,237 @@
+"""Read one series of DICOM images as a volume."""
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+
+from ._errors import (
+    AmbiguousSeriesError,
+    ConflictingPatientsError,
+    CorruptFileError,
+    DicomWarning,
+    NoImagesError,
+)
+from ._geometry import Layout, arrange
+from ._headers import Frame, is_dicom, is_image, quiet_pydicom, read_frames
+from ._pixels import check_pixels, decode, units_of
+from ._suv import suv_factor
+from ._volume import Volume, hashed
+
+Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, Any]
+
+
+def load_series(
+    source: Source,
+    *,
+    series_uid: str | None = None,
+    irregular: str = "raise",
+    suv: bool = False,
+) -> Volume:
+    """Read one DICOM series as a volume.
+
+    Slices are ordered by where they lie along their normal, whatever their names and
+    numbers. Each is rescaled by its own slope and intercept. What can't be read without
+    a guess is refused; what is read in a special way gives a `DicomWarning`.
+
+    Parameters
+    ----------
+    source : path, list of paths or row of `scan`
+        A folder, read with the folders below it; files; or one row of the table that
+        `scan` returns. Files in a folder that are not DICOM images are left out.
+    series_uid : str, default=None
+        SeriesInstanceUID of the series to read, where `source` holds several.
+    irregular : {"raise", "interpolate"}, default="raise"
+        What to do where slices are missing or unevenly spaced: refuse them, or
+        interpolate linearly between those that are there. Slices that lie on the even
+        grid stay as they are.
+    suv : bool, default=False
+        Whether to turn the activity concentrations of PET into standardized uptake
+        values by body weight.
+
+    Returns
+    -------
+    volume : Volume
+        Values float32 of shape (n_slices, n_rows, n_columns): HU for CT, what "Units"
+        says for PET. MONOCHROME1 values without units are inverted, so that what is
+        bright has high values. Padding takes the lowest of the other values.
+
+    Raises
+    ------
+    DicomError
+        Of the kind that says what can't be read, with the file and the attribute:
+        `NoImagesError`, `AmbiguousSeriesError`, `ConflictingPatientsError`,
+        `MixedOrientationError`, `MixedMatrixError`, `MixedSpacingError`,
+        `MissingSlicesError`, `NonUniformSpacingError`, `DuplicatePositionError`,
+        `GeometryError`, `CorruptFileError`, `DeclaredSizeError`,
+        `DecoderMissingError`, `ColorImageError`, `SUVError`.
+
+    See Also
+    --------
+    scan : List the volumes in a folder.
+    load_mask : Read a mask on the grid of a volume.
+
+    References
+    ----------
+    NEMA, "DICOM PS3.3: Information object definitions", sections C.7.6.2 (image plane),
+    C.7.6.16 (multi-frame functional groups) and C.11.1 (modality LUT),
+    https://dicom.nema.org/medical/dicom/current/output/html/part03.html.
+
+    Examples
+    --------
+    >>> from pydicom.data import get_testdata_file
+    >>> from skvae.dicom import load_series
+    >>> load_series(get_testdata_file("CT_small.dcm"))
+    Volume(1 x 128 x 128, 5 x 0.6615 x 0.6615 mm, HU)
+    """
+    if irregular not in ("raise", "interpolate"):
+        raise ValueError(
+            f"`irregular` must be 'raise' or 'interpolate', got {irregular!r}."
+        )
+    frames = _one_series(_frames_of(source), series_uid)
+    layout = lay_out(frames, irregular)
+    array = _on_grid(decode(layout.frames), layout)
+    units = units_of(frames[0])
+    if suv:
+        array *= _suv_factor_of(frames)
+        units = "SUVbw"
+    if frames[0].get("Modality") == "CT" and units != "HU":
+        warnings.warn(
+            f"{frames[0]['path'].name} has no RescaleIntercept: values are as stored, "
+            "which need not be HU.",
+            DicomWarning,
+            stacklevel=2,
+        )
+    return Volume(
+        array,
+        layout.affine,
+        units,
+        hashed(frames[0].get("FrameOfReferenceUID")),
+        _provenance(layout, units),
+    )
+
+
+def lay_out(frames: Sequence[Frame], irregular: str = "raise") -> Layout:
+    """Order the images of one volume, or say why they are none, by headers alone."""
+    _refuse_conflicting_patients(frames)
+    for frame in frames:
+        check_pixels(frame)
+    return arrange(frames, irregular)
+
+
+def by_series(frames: Iterable[Frame]) -> dict[str | None, list[Frame]]:
+    """Group images by the UID of their series."""
+    series: dict[str | None, list[Frame]] = {}
+    for frame in frames:
+        series.setdefault(frame.get("SeriesInstanceUID"), []).append(frame)
+    return series
+
+
+def files_in(root: Path, follow_links: bool = False) -> Iterator[Path]:
+    """List the files of a folder and of those below it, each folder once."""
+    seen = set()
+    for folder, names, files in os.walk(root, followlinks=follow_links):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            names.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        names.sort()
+        yield from (Path(folder, name) for name in sorted(files))
+
+
+def files_of(source: Source) -> list[Path]:
+    """List the DICOM files of a series, in a fixed order."""
+    if hasattr(source, "keys"):
+        return [Path(path) for path in dict.fromkeys(source["files"])]
+    if not isinstance(source, str | os.PathLike):
+        return list(map(Path, source))
+    path = Path(source)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file or folder {path.name!r}.")
+    return list(filter(is_dicom, files_in(path))) if path.is_dir() else [path]
+
+
+def _frames_of(source: Source) -> list[Frame]:
+    """Read the headers of all images in a source."""
+    frames = [frame for path in files_of(source) for frame in _images(path)]
+    if not hasattr(source, "keys"):
+        return frames
+    wanted = set(zip(source["files"], source["frames"], strict=True))
+    return [f for f in frames if (str(f["path"]), f["index"]) in wanted]
+
+
+def _images(path: Path) -> list[Frame]:
+    if not is_dicom(path):
+        raise CorruptFileError(f"{path.name} is not a DICOM file, or is damaged.")
+    return [frame for frame in read_frames(path) if is_image(frame)]
+
+
+def _one_series(frames: Sequence[Frame], series_uid: str | None) -> list[Frame]:
+    series = by_series(frames)
+    if series_uid is not None:
+        series = {uid: part for uid, part in series.items() if uid == series_uid}
+    if not series:
+        of_series = "" if series_uid is None else f" of `series_uid`={series_uid}"
+        raise NoImagesError(
+            f"`source` holds no DICOM image{of_series}. `scan` lists what there is."
+        )
+    if len(series) > 1:
+        uids = ", ".join(map(str, series))
+        raise AmbiguousSeriesError(
+            f"`source` holds {len(series)} series: SeriesInstanceUID {uids}. Name one "
+            "as `series_uid`, or give a row of `scan`."
+        )
+    (chosen,) = series.values()
+    return chosen
+
+
+def _refuse_conflicting_patients(frames: Sequence[Frame]) -> None:
+    """Refuse images of several patients under one series UID."""
+    patients = {frame.get("PatientID") for frame in frames}
+    if len(patients) > 1:
+        raise ConflictingPatientsError(
+            f"SeriesInstanceUID {frames[0].get('SeriesInstanceUID')} stands for images "
+            f"of {len(patients)} patients: PatientID differs. Give the files of one."
+        )
+
+
+def _on_grid(values: np.ndarray, layout: Layout) -> np.ndarray:
+    """Interpolate between slices, where not every place of the grid has one."""
+    if layout.is_regular:
+        return values
+    grid = np.arange(layout.n_slices)
+    after = np.clip(np.searchsorted(layout.places, grid), 1, len(values) - 1)
+    before = after - 1
+    width = layout.places[after] - layout.places[before]
+    weight = ((grid - layout.places[before]) / width).astype(np.float32)
+    weight = weight[:, None, None]
+    return (1 - weight) * values[before] + weight * values[after]
+
+
+def _suv_factor_of(frames: Sequence[Frame]) -> np.float32:
+    first = min(frames, key=lambda frame: frame.get("AcquisitionTime") or "")
+    with quiet_pydicom(first["path"]):
+        dataset = pydicom.dcmread(first["path"], stop_before_pixels=True)
+        return np.float32(suv_factor(dataset, first["path"].name))
+
+
+def _provenance(layout: Layout, units: str) -> dict[str, Any]:
+    first = layout.frames[0]
+    interpolated = layout.n_slices - len(
+        np.intersect1d(layout.places, np.arange(layout.n_slices))
+    )
+    return {
+        "series": hashed(first.get("SeriesInstanceUID")),
+        "modality": first.get("Modality"),
+        "units": units,
+        "n_files": len({frame["path"] for frame in layout.frames}),
+        "transfer_syntaxes": sorted({f["TransferSyntaxUID"] for f in layout.frames}),
+        "interpolated_slices": interpolated,
+        "versions": {name: version(name) for name in ("skvae", "pydicom", "numpy")},
+    }

@@ -1,0 +1,146 @@
+import os
+import shutil
+
+import numpy as np
+import pandas as pd
+import pydicom
+import pytest
+from pydicom.uid import generate_uid
+
+from skvae.datasets import make_dicom_cohort, write_dicom_series, write_rtstruct
+from skvae.dicom import DicomWarning, load_series, scan
+
+AFFINE = np.diag([2.0, 1, 1, 1])[[2, 1, 0, 3]]
+
+
+def write(folder, n_slices=3, **options):
+    array = np.random.default_rng(0).integers(0, 900, (n_slices, 4, 5))
+    return write_dicom_series(folder, array.astype(np.int16), AFFINE, **options)
+
+
+def test_one_row_per_volume_with_what_its_headers_say(tmp_path):
+    write(tmp_path / "a", PatientID="P1", SeriesDescription="T1")
+    write(tmp_path / "b" / "c", 4, modality="CT", edit=hounsfield, PatientID="P2")
+    volumes = scan(tmp_path)
+    assert volumes["patient_id"].tolist() == ["P1", "P2"]
+    assert volumes["modality"].tolist() == ["MR", "CT"]
+    assert volumes["description"].tolist()[0] == "T1"
+    assert volumes["n_slices"].tolist() == [3, 4]
+    assert volumes["shape"].tolist() == [(3, 4, 5), (4, 4, 5)]
+    assert volumes["spacing"].tolist() == [(2.0, 1.0, 1.0)] * 2
+    assert volumes["orientation"].tolist() == [(1.0, 0, 0, 0, 1.0, 0)] * 2
+    assert volumes["problem"].isna().all()
+    assert [load_series(row).shape for _, row in volumes.iterrows()] == [
+        (3, 4, 5),
+        (4, 4, 5),
+    ]
+
+
+def hounsfield(dataset, number):
+    dataset.RescaleIntercept = -1024
+
+
+def test_several_processes_find_the_same(tmp_path):
+    make_dicom_cohort(tmp_path, 20, random_state=0)
+    one, two = scan(tmp_path), scan(tmp_path, n_jobs=2)
+    pd.testing.assert_frame_equal(one, two)
+    assert len(one) == 20
+
+
+def test_other_files_are_counted_in_one_warning(tmp_path):
+    write(tmp_path)
+    for name in ("notes.txt", "empty", "picture.png"):
+        (tmp_path / name).write_bytes(b"" if name == "empty" else b"x" * 300)
+    with pytest.warns(DicomWarning, match="3 of 6 files are not DICOM") as caught:
+        assert len(scan(tmp_path)) == 1
+    assert len(caught) == 1
+
+
+def test_empty_folder_gives_an_empty_table(tmp_path):
+    volumes = scan(tmp_path)
+    assert len(volumes) == 0
+    assert "problem" in volumes
+
+
+def test_root_must_be_a_folder(tmp_path):
+    with pytest.raises(NotADirectoryError, match="`root` must be a folder"):
+        scan(tmp_path / "nowhere")
+
+
+def test_damaged_file_has_a_row_with_the_problem(tmp_path):
+    paths = write(tmp_path, PatientName="ZZPLANTED", PatientID="ZZPLANTED")
+    paths[2].write_bytes(paths[2].read_bytes()[:300])
+    volumes = scan(tmp_path)
+    (problem,) = volumes["problem"].dropna()
+    assert problem.startswith("CorruptFileError: 002.dcm")
+    assert "ZZPLANTED" not in problem
+    assert volumes["n_slices"].tolist()[0] == 2
+
+
+def test_links_are_followed_on_request_and_loops_visited_once(tmp_path):
+    write(tmp_path / "elsewhere")
+    (tmp_path / "root").mkdir()
+    os.symlink(tmp_path / "elsewhere", tmp_path / "root" / "link")
+    os.symlink(tmp_path / "root", tmp_path / "elsewhere" / "loop")
+    assert len(scan(tmp_path / "root")) == 0
+    volumes = scan(tmp_path / "root", follow_links=True)
+    assert volumes["n_slices"].tolist() == [3]
+
+
+def test_one_series_is_split_by_orientation_and_matrix(tmp_path):
+    uid = generate_uid()
+    for name, size in (("a", 5), ("b", 6)):
+        array = np.zeros((3, 4, size), np.int16)
+        write_dicom_series(tmp_path / name, array, AFFINE, SeriesInstanceUID=uid)
+    sagittal = np.diag([-2.0, 1, 1, 1])
+    array = np.zeros((2, 4, 5), np.int16)
+    write_dicom_series(tmp_path / "c", array, sagittal, SeriesInstanceUID=uid)
+    volumes = scan(tmp_path)
+    assert volumes["problem"].isna().all()
+    assert sorted(volumes["shape"]) == [(2, 4, 5), (3, 4, 5), (3, 4, 6)]
+
+
+@pytest.mark.parametrize(
+    "keyword", ["TemporalPositionIdentifier", "EchoTime", "AcquisitionNumber"]
+)
+def test_one_series_is_split_by_time(tmp_path, keyword):
+    uid = generate_uid()
+    for number in (1, 2):
+        array = np.full((3, 4, 5), number, np.int16)
+        attributes = {"SeriesInstanceUID": uid, keyword: number}
+        write_dicom_series(tmp_path / str(number), array, AFFINE, **attributes)
+        for path in (tmp_path / str(number)).iterdir():
+            path.rename(tmp_path / f"{number}-{path.name}")
+    volumes = scan(tmp_path)
+    means = [load_series(row).array.mean() for _, row in volumes.iterrows()]
+    assert means == [1, 2]
+
+
+def test_copies_in_two_folders_are_two_volumes(tmp_path):
+    write(tmp_path / "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert scan(tmp_path)["n_slices"].tolist() == [3, 3]
+
+
+def test_masks_are_tied_by_patient_and_frame_of_reference(tmp_path):
+    space = generate_uid()
+    for name, patient in (("a", "P1"), ("b", "P2")):
+        uids = {"PatientID": patient, "FrameOfReferenceUID": space}
+        write(tmp_path / name, **uids)
+        contour = [[1, 1, 0], [3, 1, 0], [3, 3, 0]]
+        write_rtstruct(tmp_path / name / "mask.dcm", [contour], **uids)
+    volumes = scan(tmp_path)
+    assert len(volumes) == 2
+    for name, masks in zip("ab", volumes["masks"], strict=True):
+        assert masks == (str(tmp_path / name / "mask.dcm"),)
+
+
+def test_reports_are_no_volumes(tmp_path):
+    (path, *_) = write(tmp_path)
+    report = pydicom.dcmread(path)
+    report.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"
+    report.file_meta.MediaStorageSOPClassUID = report.SOPClassUID
+    for keyword in ("Rows", "Columns", "PixelData"):
+        delattr(report, keyword)
+    report.save_as(tmp_path / "report.dcm")
+    assert scan(tmp_path)["n_slices"].tolist() == [3]

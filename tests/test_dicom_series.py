@@ -1,0 +1,712 @@
+"""Series of every kind that is read, and of every kind that is refused."""
+
+import shutil
+import warnings
+import zipfile
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+import skvae.dicom as sd
+from skvae.datasets import write_dicom_series
+from skvae.dicom import _headers, _pixels, load_series
+
+NAME = "ZZPLANTED^PATIENT"
+AXIAL = np.array(
+    [[0, 0, 0.5, -20], [0, 0.75, 0, -30], [2.5, 0, 0, 100], [0, 0, 0, 1]], dtype=float
+)
+
+
+def oblique():
+    """Turn the axial grid about two axes."""
+    a, b = 0.4, -0.7
+    about_x = [[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]]
+    about_z = [[np.cos(b), -np.sin(b), 0], [np.sin(b), np.cos(b), 0], [0, 0, 1]]
+    affine = AXIAL.copy()
+    affine[:3] = np.array(about_z) @ about_x @ AXIAL[:3]
+    return affine
+
+
+def sagittal():
+    affine = np.eye(4)
+    affine[:3, :3] = [[-2.5, 0, 0], [0, 0, 0.5], [0, -0.75, 0]]
+    return affine
+
+
+@pytest.fixture
+def stored():
+    rng = np.random.default_rng(0)
+    return rng.integers(-900, 900, (5, 6, 8)).astype(np.int16)
+
+
+@pytest.fixture
+def write(tmp_path, stored):
+    """Write a series with a planted name into a folder."""
+
+    def write(edit=None, array=stored, affine=AXIAL, modality="MR", **attributes):
+        named = {"PatientName": NAME, "PatientID": NAME} | attributes
+        write_dicom_series(
+            tmp_path, array, affine, modality=modality, edit=edit, **named
+        )
+        return tmp_path
+
+    return write
+
+
+def set_each(**values):
+    """Set attributes of each slice, from one value or one for each."""
+
+    def edit(dataset, number):
+        for keyword, value in values.items():
+            is_each = isinstance(value, list) and len(value) == 5
+            setattr(dataset, keyword, value[number] if is_each else value)
+
+    return edit
+
+
+def only(*numbers):
+    return lambda dataset, number: number in numbers
+
+
+@pytest.mark.parametrize(
+    "affine", [AXIAL, oblique(), sagittal()], ids=["axial", "oblique", "sagittal"]
+)
+def test_values_and_places_are_those_written(write, stored, affine):
+    volume = load_series(write(affine=affine))
+    np.testing.assert_array_equal(volume.array, stored)
+    np.testing.assert_allclose(volume.affine, affine, atol=1e-6)
+    np.testing.assert_allclose(volume.spacing, (2.5, 0.75, 0.5))
+    assert volume.array.dtype == np.float32
+
+
+def test_slices_are_ordered_by_position_whatever_their_names(write, stored, tmp_path):
+    folder = write(set_each(InstanceNumber=[1, 5, 2, 4, 3], SliceLocation=0))
+    for number, name in enumerate("cbdae"):
+        (folder / f"{number:03d}.dcm").rename(folder / name)
+    np.testing.assert_array_equal(load_series(folder).array, stored)
+
+
+def test_slices_grow_along_the_normal(write, stored):
+    downwards = AXIAL.copy()
+    downwards[:3, 0] *= -1
+    volume = load_series(write(affine=downwards))
+    np.testing.assert_array_equal(volume.array, stored[::-1])
+    assert volume.affine[2, 0] == 2.5
+    assert volume.affine[2, 3] == 90
+
+
+@pytest.mark.parametrize("spacing", [None, -2.5, 77.0])
+def test_distance_comes_from_positions(write, spacing):
+    edit = None if spacing is None else set_each(SpacingBetweenSlices=spacing)
+    assert load_series(write(edit)).spacing[0] == 2.5
+
+
+def test_each_slice_has_its_own_slope_and_intercept(write, stored):
+    slopes, intercepts = [1, 2, 0.5, 1e-3, 3], [0, -1024, 10, 5, 1]
+    folder = write(set_each(RescaleSlope=slopes, RescaleIntercept=intercepts))
+    expected = stored * np.reshape(slopes, (5, 1, 1)) + np.reshape(
+        intercepts, (5, 1, 1)
+    )
+    np.testing.assert_allclose(load_series(folder).array, expected, rtol=1e-6)
+
+
+def test_intercept_without_slope_is_added(write, stored):
+    volume = load_series(write(set_each(RescaleIntercept=-1024), modality="CT"))
+    np.testing.assert_array_equal(volume.array, stored - 1024.0)
+    assert volume.units == "HU"
+
+
+def test_ct_without_intercept_warns(write):
+    with pytest.warns(sd.DicomWarning, match="no RescaleIntercept"):
+        volume = load_series(write(modality="CT"))
+    assert volume.units == "arbitrary"
+
+
+def test_modality_lut_is_applied(write):
+    def edit(dataset, number):
+        lut = Dataset()
+        lut.LUTDescriptor = [4, 0, 16]
+        lut.ModalityLUTType = "US"
+        lut.LUTData = np.array([0, 10, 100, 1000], "<u2").tobytes()
+        dataset.ModalityLUTSequence = [lut]
+
+    array = np.arange(4, dtype=np.uint16).reshape(1, 2, 2).repeat(2, 0)
+    volume = load_series(write(edit, array))
+    assert volume.array[0].ravel().tolist() == [0, 10, 100, 1000]
+
+
+@pytest.mark.parametrize(("kind", "padding"), [("SS", -2000), ("US", 63536)])
+def test_padding_takes_the_lowest_of_the_other_values(write, stored, kind, padding):
+    def edit(dataset, number):
+        dataset.RescaleIntercept = -1024
+        dataset.add_new("PixelPaddingValue", kind, padding)
+
+    stored[:, 0] = -2000
+    volume = load_series(write(edit, modality="CT"))
+    assert (volume.array[:, 0] == stored[:, 1:].min() - 1024).all()
+    np.testing.assert_array_equal(volume.array[:, 1:], stored[:, 1:] - 1024.0)
+
+
+def test_range_of_padding(write, stored):
+    stored[:, 0], stored[:, 1] = -2000, -1995
+    edit = set_each(PixelPaddingValue=-2000, PixelPaddingRangeLimit=-1990)
+    volume = load_series(write(edit))
+    assert volume.array.min() == stored[:, 2:].min()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bits"),
+    [(np.uint8, 8), (np.int8, 8), (np.uint16, 12), (np.int16, 12), (np.uint16, 16)],
+)
+def test_bits_beyond_those_stored_don_t_count(write, dtype, bits):
+    signed = np.dtype(dtype).kind == "i"
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1)) if signed else (0, 2**bits)
+    array = np.random.default_rng(0).integers(low, high, (3, 4, 6)).astype(dtype)
+    edit = set_each(BitsStored=bits, HighBit=bits - 1)
+    overlay = array
+    if bits == 12:
+        overlay = array & dtype(2**12 - 1) | dtype(2**13)
+    np.testing.assert_array_equal(load_series(write(edit, overlay)).array, array)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16])
+def test_monochrome1_is_inverted_where_values_have_no_units(write, dtype):
+    array = np.array([[[0, 5, 4095]]] * 2, dtype) - dtype(
+        0 if dtype is np.uint16 else 7
+    )
+    edit = set_each(PhotometricInterpretation="MONOCHROME1")
+    values = load_series(write(edit, array)).array[0, 0]
+    np.testing.assert_array_equal(np.diff(values), [-5, -4090])
+    assert values.min() >= np.iinfo(dtype).min
+
+
+def test_monochrome1_leaves_hounsfield_units_as_they_are(write, stored):
+    edit = set_each(PhotometricInterpretation="MONOCHROME1", RescaleIntercept=-1024)
+    volume = load_series(write(edit, modality="CT"))
+    np.testing.assert_array_equal(volume.array, stored - 1024.0)
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian],
+    ids=lambda syntax: syntax.name,
+)
+def test_uncompressed_syntaxes(write, stored, syntax):
+    folder = write()
+    for path in folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.file_meta.TransferSyntaxUID = syntax
+        if not syntax.is_little_endian:
+            swapped = np.frombuffer(dataset.PixelData, np.int16).byteswap()
+            dataset.PixelData = swapped.tobytes()
+        pydicom.dcmwrite(
+            path,
+            dataset,
+            implicit_vr=syntax.is_implicit_VR,
+            little_endian=syntax.is_little_endian,
+            force_encoding=True,
+        )
+    np.testing.assert_array_equal(load_series(folder).array, stored)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "package"),
+    [
+        (RLELossless, "pydicom"),
+        (JPEG2000Lossless, "openjpeg"),
+        (JPEGLSLossless, "jpeg_ls"),
+    ],
+)
+def test_compressed_syntaxes(write, stored, syntax, package):
+    pytest.importorskip(package)
+    stored = stored.repeat(10, 1).repeat(10, 2)
+    folder = write(array=stored)
+    for path in folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.compress(syntax, generate_instance_uid=False)
+        dataset.save_as(path)
+    np.testing.assert_array_equal(load_series(folder).array, stored)
+
+
+def test_file_without_preamble(write, stored):
+    folder = write()
+    for path in folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        del dataset.file_meta
+        with open(path, "wb") as file:
+            pydicom.dcmwrite(
+                file, dataset, implicit_vr=True, little_endian=True, force_encoding=True
+            )
+    np.testing.assert_array_equal(load_series(folder).array, stored)
+
+
+def enhanced(folder, array, affine, *, order, **attributes):
+    """Write a volume as one enhanced multi-frame file, frames in some order."""
+    (first, *_) = write_dicom_series(folder, array[:1], affine, modality="CT")
+    dataset = pydicom.dcmread(first)
+    first.unlink()
+    positions = [affine[:3] @ [number, 0, 0, 1] for number in order]
+    cosines, spacing = dataset.ImageOrientationPatient, dataset.PixelSpacing
+    for keyword in ("ImageOrientationPatient", "PixelSpacing", "ImagePositionPatient"):
+        delattr(dataset, keyword)
+    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
+    dataset.NumberOfFrames = len(order)
+    dataset.PixelData = array[list(order)].tobytes()
+    shared, per_frame = Dataset(), []
+    shared.PlaneOrientationSequence = [of(ImageOrientationPatient=cosines)]
+    shared.PixelMeasuresSequence = [of(PixelSpacing=spacing)]
+    for place, position in enumerate(positions):
+        groups = Dataset()
+        groups.PlanePositionSequence = [
+            of(ImagePositionPatient=[f"{value:.8g}" for value in position])
+        ]
+        groups.PixelValueTransformationSequence = [
+            of(RescaleSlope=place + 1, RescaleIntercept=-place)
+        ]
+        per_frame.append(groups)
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    dataset.PerFrameFunctionalGroupsSequence = per_frame
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    dataset.save_as(folder / "enhanced.dcm")
+
+
+def of(**values):
+    dataset = Dataset()
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def test_enhanced_multiframe(tmp_path, stored):
+    order = [3, 0, 4, 1, 2]
+    enhanced(tmp_path, stored, oblique(), order=order)
+    volume = load_series(tmp_path)
+    expected = np.empty(stored.shape)
+    for place, number in enumerate(order):
+        expected[number] = stored[number] * (place + 1.0) - place
+    np.testing.assert_array_equal(volume.array, expected)
+    np.testing.assert_allclose(volume.affine, oblique(), atol=1e-6)
+    assert volume.units == "HU"
+
+
+def test_gantry_tilt_gives_the_sheared_affine_and_warns(write, stored):
+    tilted = AXIAL.copy()
+    tilted[1, 0] = 0.8
+    with pytest.warns(sd.DicomWarning, match=r"sheared by 17\.7 degrees"):
+        volume = load_series(write(affine=tilted))
+    np.testing.assert_allclose(volume.affine, tilted, atol=1e-6)
+    np.testing.assert_allclose(volume.spacing, (2.5, 0.75, 0.5))
+
+
+def test_scout_is_left_out_with_a_warning(write, stored):
+    def edit(dataset, number):
+        if number == 0:
+            dataset.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+            dataset.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+
+    with pytest.warns(sd.DicomWarning, match="LOCALIZER"):
+        volume = load_series(write(edit))
+    np.testing.assert_array_equal(volume.array, stored[1:])
+
+
+def test_copy_of_a_file_is_left_out_with_a_warning(write, stored):
+    folder = write()
+    shutil.copy(folder / "002.dcm", folder / "copy.dcm")
+    with pytest.warns(sd.DicomWarning, match="1 of 6 images"):
+        np.testing.assert_array_equal(load_series(folder).array, stored)
+
+
+def test_a_single_slice_takes_its_thickness(write):
+    assert load_series(write(only(2))).spacing[0] == 2.5
+
+
+def test_missing_slice_can_be_interpolated(write, stored):
+    volume = load_series(write(only(0, 1, 3, 4)), irregular="interpolate")
+    np.testing.assert_array_equal(volume.array[[0, 1, 3, 4]], stored[[0, 1, 3, 4]])
+    np.testing.assert_allclose(volume.array[2], (stored[1] + stored[3]) / 2.0)
+    np.testing.assert_allclose(volume.affine, AXIAL)
+    assert volume.provenance["interpolated_slices"] == 1
+
+
+def test_uneven_slices_can_be_interpolated(write, stored):
+    heights = [100, 102.5, 104, 107.5, 110]
+    positions = [[-20, -30, height] for height in heights]
+    volume = load_series(
+        write(set_each(ImagePositionPatient=positions)), irregular="interpolate"
+    )
+    assert volume.shape == (5, 6, 8)
+    at = volume.affine[2, 3] + volume.affine[2, 0] * np.arange(5)
+    expected = [np.interp(at, heights, column) for column in stored.reshape(5, -1).T]
+    np.testing.assert_allclose(volume.array.reshape(5, -1).T, expected, rtol=1e-5)
+
+
+def pet(dataset, number, **changes):
+    drug = of(
+        RadionuclideTotalDose="4e8",
+        RadionuclideHalfLife="6586.2",
+        RadiopharmaceuticalStartTime="100000",
+    )
+    values = {
+        "Units": "BQML",
+        "CorrectedImage": ["DECY", "ATTN"],
+        "DecayCorrection": "START",
+        "SeriesDate": "20200101",
+        "AcquisitionDate": "20200101",
+        "SeriesTime": "110000.00",
+        "AcquisitionTime": f"1100{number:02d}",
+        "PatientWeight": "70",
+        "RescaleSlope": 2,
+        "RescaleIntercept": 0,
+        "RadiopharmaceuticalInformationSequence": [drug],
+        **changes,
+    }
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+
+
+def test_suv_by_body_weight(write, stored):
+    volume = load_series(write(pet, modality="PT"), suv=True)
+    dose = 4e8 * 0.5 ** (3600 / 6586.2)
+    np.testing.assert_allclose(volume.array, stored * 2.0 * 70_000 / dose, rtol=1e-6)
+    assert volume.units == "SUVbw"
+
+
+def test_pet_keeps_its_units_unless_asked(write, stored):
+    volume = load_series(write(pet, modality="PT"))
+    np.testing.assert_array_equal(volume.array, stored * 2.0)
+    assert volume.units == "BQML"
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"Units": "CNTS"}, "Units must be"),
+        ({"CorrectedImage": ["DECY"]}, "CorrectedImage must list ATTN and DECY"),
+        ({"PatientWeight": None}, "PatientWeight, which is missing"),
+        ({"DecayCorrection": "NONE"}, "DecayCorrection must be"),
+        ({"RadiopharmaceuticalInformationSequence": []}, "RadionuclideTotalDose"),
+    ],
+)
+def test_suv_is_refused_where_it_can_t_be_told(write, changes, match):
+    folder = write(lambda d, number: pet(d, number, **changes), modality="PT")
+    with pytest.raises(sd.SUVError, match=match) as error:
+        load_series(folder, suv=True)
+    assert "ZZPLANTED" not in str(error.value)
+
+
+def turn_one(dataset, number):
+    if number == 3:
+        dataset.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+
+
+def widen_one(dataset, number):
+    if number == 3:
+        dataset.Columns, dataset.Rows = dataset.Rows, dataset.Columns
+
+
+def other_patient(dataset, number):
+    if number == 3:
+        dataset.PatientID = "ZZPLANTED2"
+
+
+def other_series(dataset, number):
+    if number == 3:
+        dataset.SeriesInstanceUID = "1.2.3"
+
+
+def shift_one(dataset, number):
+    if number == 3:
+        dataset.ImagePositionPatient = [-25, -30, 107.5]
+
+
+REFUSED = {
+    "several series": (other_series, sd.AmbiguousSeriesError, r"1\.2\.3"),
+    "two patients": (other_patient, sd.ConflictingPatientsError, "of 2 patients"),
+    "orientation": (turn_one, sd.MixedOrientationError, "in 003.dcm"),
+    "matrix": (widen_one, sd.MixedMatrixError, "Rows and Columns differ"),
+    "spacing": (
+        set_each(PixelSpacing=[[1, 1], [1, 1], [1, 1], [1, 1.2], [1, 1]]),
+        sd.MixedSpacingError,
+        "PixelSpacing differ",
+    ),
+    "missing": (only(0, 1, 4), sd.MissingSlicesError, "2 slices are missing.*105, 107"),
+    "uneven": (
+        set_each(ImagePositionPatient=[[0, 0, z] for z in (0, 2.5, 4, 7.5, 10)]),
+        sd.NonUniformSpacingError,
+        "from 1.5 to 3.5 mm",
+    ),
+    "beside": (shift_one, sd.NonUniformSpacingError, "003.dcm is .* beside"),
+    "one place": (
+        set_each(ImagePositionPatient=[[0, 0, z] for z in (0, 1, 1, 2, 3)]),
+        sd.DuplicatePositionError,
+        "in 001.dcm and 002.dcm",
+    ),
+    "no position": (
+        set_each(ImagePositionPatient=None),
+        sd.GeometryError,
+        "ImagePositionPatient must be 3 numbers, got None",
+    ),
+    "no orientation": (
+        set_each(ImageOrientationPatient=None),
+        sd.GeometryError,
+        "ImageOrientationPatient must be 6 numbers",
+    ),
+    "senseless orientation": (
+        set_each(ImageOrientationPatient=[1, 0, 0, 1, 0, 0]),
+        sd.GeometryError,
+        "two unit vectors",
+    ),
+    "no spacing": (set_each(PixelSpacing=None), sd.GeometryError, "PixelSpacing"),
+    "spacing 0": (set_each(PixelSpacing=[0, 1]), sd.GeometryError, "positive"),
+    "colour": (
+        set_each(PhotometricInterpretation="RGB", SamplesPerPixel=3),
+        sd.ColorImageError,
+        "got RGB",
+    ),
+    "palette": (
+        set_each(PhotometricInterpretation="PALETTE COLOR"),
+        sd.ColorImageError,
+        "PALETTE COLOR",
+    ),
+    "declared size": (
+        set_each(Rows=60_000, Columns=60_000),
+        sd.DeclaredSizeError,
+        "declare 7200000000 bytes",
+    ),
+    "no pixels": (
+        lambda dataset, number: delattr(dataset, "PixelData"),
+        sd.CorruptFileError,
+        "no PixelData",
+    ),
+}
+
+
+@pytest.mark.parametrize("defect", REFUSED)
+def test_refused(write, defect):
+    edit, error, match = REFUSED[defect]
+    folder = write(edit)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(error, match=match) as refusal:
+            load_series(folder)
+    said = [str(refusal.value), *(str(warning.message) for warning in caught)]
+    assert "ZZPLANTED" not in "".join(said)
+    assert str(folder) not in "".join(said)
+    row = sd.scan(folder)
+    is_told_apart = {"several series", "orientation", "matrix"}
+    assert row.problem.notna().any() or defect in is_told_apart
+
+
+def test_refused_single_slice_without_thickness(write):
+    edit = set_each(SliceThickness=None)
+    with pytest.raises(sd.GeometryError, match="SliceThickness"):
+        load_series(write(edit, np.zeros((1, 4, 4), np.int16)))
+
+
+def test_refused_empty_folder(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing here")
+    with pytest.raises(sd.NoImagesError, match="no DICOM image"):
+        load_series(tmp_path)
+
+
+def test_refused_missing_path(tmp_path):
+    with pytest.raises(FileNotFoundError, match="'nowhere'"):
+        load_series(tmp_path / "nowhere")
+
+
+def test_refused_unknown_series(write):
+    with pytest.raises(sd.NoImagesError, match=r"`series_uid`=9\.9"):
+        load_series(write(), series_uid="9.9")
+
+
+def test_series_can_be_chosen(write, stored):
+    folder = write(other_series)
+    assert load_series(folder, series_uid="1.2.3").shape == (1, 6, 8)
+
+
+def test_invalid_option(write):
+    with pytest.raises(ValueError, match="`irregular` must be"):
+        load_series(write(), irregular="guess")
+
+
+@pytest.mark.parametrize("kept", [140, 200, 330, 0.5, 0.99])
+def test_cut_off_file_is_refused(write, kept):
+    folder = write()
+    path = folder / "002.dcm"
+    content = path.read_bytes()
+    n_bytes = int(kept * len(content)) if kept < 1 else kept
+    path.write_bytes(content[:n_bytes])
+    with pytest.raises(sd.DicomError, match=r"002\.dcm") as error:
+        load_series(folder)
+    assert "ZZPLANTED" not in str(error.value)
+
+
+@pytest.mark.parametrize("kept", [0.6, 0.9, 0.97])
+def test_cut_off_compressed_file_is_refused(write, kept):
+    rng = np.random.default_rng(0)
+    folder = write(array=rng.integers(0, 4000, (2, 64, 64)).astype(np.int16))
+    path = folder / "001.dcm"
+    dataset = pydicom.dcmread(path)
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    dataset.save_as(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(sd.CorruptFileError, match=r"001\.dcm"):
+        load_series(folder)
+
+
+def test_garbage_is_refused(write):
+    folder = write()
+    path = folder / "002.dcm"
+    noise = np.random.default_rng(0).bytes(2000)
+    path.write_bytes(path.read_bytes()[:132] + noise)
+    with pytest.raises(sd.DicomError) as error:
+        load_series(folder)
+    assert "ZZPLANTED" not in str(error.value)
+
+
+def test_small_compressed_file_that_declares_much_is_refused(write):
+    def edit(dataset, number):
+        dataset.Rows = dataset.Columns = 65_000
+        dataset.file_meta.TransferSyntaxUID = RLELossless
+        dataset.PixelData = encapsulate([b"\0" * 64])
+
+    with pytest.raises(sd.DeclaredSizeError, match="can't hold"):
+        load_series(write(edit))
+
+
+def test_unknown_transfer_syntax_is_refused(write):
+    folder = write()
+    path = folder / "002.dcm"
+    known, private = b"1.2.840.10008.1.2.1\0", b"1.2.840.113619.5.2\0\0"
+    path.write_bytes(path.read_bytes().replace(known, private))
+    with pytest.raises(sd.DecoderMissingError, match=r"002\.dcm: TransferSyntaxUID"):
+        load_series(folder)
+
+
+def test_missing_decoder_names_the_package(write, monkeypatch):
+    def edit(dataset, number):
+        dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+        dataset.PixelData = encapsulate([b"\0" * 64])
+
+    class Unavailable:
+        is_available = False
+
+    monkeypatch.setattr(_pixels, "get_decoder", lambda syntax: Unavailable())
+    with pytest.raises(sd.DecoderMissingError, match="pip install pylibjpeg "):
+        load_series(write(edit))
+
+
+def test_nothing_read_names_the_patient(write, capsys, caplog):
+    folder = write(set_each(RescaleIntercept=0), modality="CT")
+    volume = load_series(folder)
+    said = (
+        repr(volume) + repr(volume.provenance) + caplog.text + capsys.readouterr().err
+    )
+    assert "ZZPLANTED" not in said
+    uid = pydicom.dcmread(folder / "000.dcm").SeriesInstanceUID
+    assert uid not in said
+
+
+def test_plain_headers_are_read_as_pydicom_reads_them():
+    names = ["CT_small.dcm", "MR_small.dcm", "MR_small_implicit.dcm", "JPEG2000.dcm"]
+    for name in names:
+        path = get_testdata_file(name)
+        with open(path, "rb") as file:
+            plain = _headers._read_plain(file)
+        (full,) = _headers._read_by_pydicom(_headers.Path(path))
+        ours = {key: value for key, value in plain.items() if value is not None}
+        theirs = {key: full[key] for key in ours}
+        if "PixelPaddingValue" in ours:
+            assert (
+                ours.pop("PixelPaddingValue") - theirs.pop("PixelPaddingValue")
+            ) in (
+                0,
+                2**16,
+            )
+        assert ours == theirs
+
+
+def in_simple_itk(folder):
+    sitk = pytest.importorskip("SimpleITK")
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+    image = reader.Execute()
+    n = 3
+    affine = np.eye(4)
+    affine[:n, :n] = np.reshape(image.GetDirection(), (n, n)) * image.GetSpacing()
+    affine[:n, 3] = image.GetOrigin()
+    return sitk.GetArrayFromImage(image), affine[:, [2, 1, 0, 3]]
+
+
+@pytest.mark.parametrize(
+    "affine", [AXIAL, oblique(), sagittal()], ids=["axial", "oblique", "sagittal"]
+)
+def test_geometry_is_that_of_simple_itk(write, affine):
+    folder = write(set_each(RescaleSlope=2, RescaleIntercept=-100), affine=affine)
+    array, theirs = in_simple_itk(folder)
+    volume = load_series(folder)
+    np.testing.assert_allclose(volume.array, array)
+    np.testing.assert_allclose(volume.affine, theirs, atol=1e-5)
+
+
+REAL = {
+    "breast_mr_ucsf_br_06": [((60, 256, 256), None), ((60, 256, 256), None)],
+    "crlm_ct_1004": [((30, 512, 512), None)],
+    "dcmqi_ct_seg": [((3, 38, 23), None), ((3, 38, 23), None), ((3, 512, 512), None)],
+    "dicom2nifti_vendors": [
+        ((2, 288, 288), None),
+        ((2, 288, 288), None),
+        ((4, 28, 64), None),
+        *[((4, 256, 256), None)] * 4,
+        ((4, 64, 64), None),
+        ((8, 138, 112), None),
+        ((8, 256, 256), None),
+        ((8, 256, 256), None),
+    ],
+    "ge_head_ct_gantry_tilt": [(None, "NonUniformSpacingError")],
+    "prostate_mr_t2": [((60, 256, 256), None)],
+    "pydicom_enhanced_multiframe": [((2, 512, 512), None), (None, "GeometryError")],
+    "qin_prostate_adc_seg": [((20, 256, 256), None)],
+    "rtutils_ct_phantom_rtstruct": [((2, 512, 512), None), ((3, 50, 100), None)],
+    "siemens_xa10_enhanced_mr": [((6, 64, 64), None)] * 4,
+    "sts_raw_001_mr_t2_rtstruct": [((40, 384, 384), None)],
+    "torchio_ct_17slices": [((17, 128, 88), None)],
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+@pytest.mark.filterwarnings("ignore::skvae.dicom.DicomWarning")
+def test_real_series(shared_data, tmp_path, name):
+    """Each loads, or is refused for what its description says of it."""
+    with zipfile.ZipFile(shared_data / "dicom_series" / f"{name}.zip") as archive:
+        archive.extractall(tmp_path)
+    volumes = sd.scan(tmp_path)
+    found = [
+        (None, problem.split(":")[0]) if isinstance(problem, str) else (shape, None)
+        for shape, problem in zip(
+            volumes["shape"], volumes["problem"].astype(object), strict=True
+        )
+    ]
+    assert found == REAL[name]
+    for _, row in volumes[volumes.problem.isna()].iterrows():
+        try:
+            volume = load_series(row)
+        except sd.DecoderMissingError:
+            continue
+        assert volume.shape == row["shape"]
+        assert np.ptp(volume.array) > 0
+        assert np.isfinite(volume.array).all()
