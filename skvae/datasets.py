@@ -134,8 +134,8 @@ def _write_patient(folder, name, label, rng):
     radius, angle = np.hypot(*across), np.arctan2(*across)
     limit = outline(slices, angle)
     image = 300 + 60 * _smooth_noise(shape, 3.0, rng) + 15 * rng.standard_normal(shape)
-    texture = _smooth_noise(shape, 0.8 + 0.5 * label + rng.uniform(-0.3, 0.3), rng)
-    core = (0.15 * label + rng.uniform(0, 0.25)) * np.exp(-((radius / 8) ** 2))
+    texture = _smooth_noise(shape, 0.9 + 0.2 * label + rng.uniform(-0.4, 0.4), rng)
+    core = (0.1 * label + rng.uniform(0, 0.3)) * np.exp(-((radius / 8) ** 2))
     tumour = 600 * (1 - core) + 70 * texture + 15 * rng.standard_normal(shape)
     image = np.where(radius < limit, tumour, image).clip(0, 2000).astype(np.uint16)
     write_dicom_series(folder / "MR", image, affine, **uids)
@@ -155,7 +155,7 @@ def _lobed_outline(label, middle, rng):
     """Return the radius of a tumour in mm as a function of slice and angle."""
     size = rng.uniform(11, 17)
     phases = rng.uniform(0, 2 * np.pi, 4)
-    depths = (0.04 + 0.05 * label + rng.uniform(0, 0.04)) * rng.uniform(0.5, 1, 4)
+    depths = (0.03 + 0.03 * label + rng.uniform(0, 0.05)) * rng.uniform(0.5, 1, 4)
 
     def outline(number, angle):
         height = 3.0 * (number - middle) / size

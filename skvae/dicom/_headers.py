@@ -69,7 +69,8 @@ KEYWORDS = (
     *TEMPORAL,
 )
 _WANTED = {tag_for_keyword(keyword): keyword for keyword in KEYWORDS}
-_PIXELS = 0x7FE00008  # the lowest tag of pixel data
+_PIXELS = 0x7FE00008  # the lowest tag of pixel data, of floats
+_INTEGERS = 0x7FE00010
 _HEAD = 1 << 16  # bytes; pydicom reads longer headers
 _UNDEFINED = 0xFFFFFFFF
 _ITEM_END, _SEQUENCE_END = 0xFFFEE00D, 0xFFFEE0DD
@@ -103,8 +104,9 @@ def read_frames(path: Path) -> list[Frame]:
     -------
     frames : list of mappings from keyword to value
         Beside `KEYWORDS`: "path", "folder", "index" of the frame in its file,
-        "TransferSyntaxUID" and "PixelBytes", the bytes of pixel data that are there and
-        that are declared. A file without images has one such mapping too.
+        "TransferSyntaxUID", "PixelBytes", the bytes of pixel data that are there and
+        that are declared, and of plain files "PixelStart", where they start. A file
+        without images has one such mapping too.
     """
     try:
         with open(path, "rb") as file:
@@ -171,6 +173,8 @@ def _read_plain(file: BinaryIO) -> dict[str, Any]:
     for tag, start, length in _elements(head, offset, syntax not in _IMPLICIT):
         if tag >= _PIXELS:
             header["PixelBytes"] = file.seek(0, 2) - start, length
+            if tag == _INTEGERS and "ModalityLUTSequence" not in header:
+                header["PixelStart"] = start
             break
         if tag in _FUNCTIONAL_GROUPS:
             raise _NotPlainError

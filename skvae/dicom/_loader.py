@@ -322,6 +322,31 @@ class VolumeLoader(TransformerMixin, BaseEstimator):
             [{} if case is None else case.report for case in self.load_cases(X)]
         )
 
+    def get_feature_names_out(self, input_features=None):
+        """Return a name for each voxel of the output: channel, slice, row, column.
+
+        Parameters
+        ----------
+        input_features : object, default=None
+            Not used.
+
+        Returns
+        -------
+        names : ndarray of shape (n_values,), object
+
+        Raises
+        ------
+        ValueError
+            If there is no `shape`.
+        """
+        if self.shape is None:
+            raise ValueError("Names of voxels need a `shape`.")
+        voxels = list(np.ndindex(*self.shape))
+        return np.array(
+            [f"{name}_{z}_{y}_{x}" for name in self.channels for z, y, x in voxels],
+            dtype=object,
+        )
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.no_validation = True

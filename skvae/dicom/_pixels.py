@@ -1,15 +1,16 @@
 """From stored pixels to values with units."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pydicom
-from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, get_decoder, pixel_array
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEG2000TransferSyntaxes,
     JPEGLSTransferSyntaxes,
     RLELossless,
@@ -24,6 +25,7 @@ from ._errors import (
 from ._headers import Frame, quiet_pydicom, syntax_of
 
 _UNDEFINED = 0xFFFFFFFF
+_RAW = {ImplicitVRLittleEndian, ExplicitVRLittleEndian}
 # What one byte of a file can at most be unpacked to.
 _MOST_BYTES = {RLELossless: 64, DeflatedExplicitVRLittleEndian: 1032}
 _MOST_BYTES_COMPRESSED = 20_000
@@ -68,22 +70,22 @@ def decode(frames: Sequence[Frame]) -> np.ndarray:
     by_path: dict[Path, list[int]] = {}
     for place, frame in enumerate(frames):
         by_path.setdefault(frame["path"], []).append(place)
-    is_padded = False
+    padding = {}
     for path, places in by_path.items():
         with quiet_pydicom(path):
-            dataset = pydicom.dcmread(path, force=True)
-            dataset.file_meta.TransferSyntaxUID = syntax_of(dataset)
+            read = _reader(path, frames[places[0]])
             for place in places:
                 frame = frames[place]
-                stored = _stored(dataset, frame)
+                stored = read(frame)
+                values[place] = _rescaled(stored, frame)
                 is_padding = _padding(stored, frame)
-                values[place] = _rescaled(stored, dataset, frame)
                 if is_padding is not None and is_padding.any():
-                    values[place][is_padding] = np.nan
-                    is_padded = True
-    if is_padded:
-        is_padding = np.isnan(values)
-        values[is_padding] = 0 if is_padding.all() else np.nanmin(values)
+                    padding[place] = is_padding
+                    values[place][is_padding] = np.inf
+    if padding:
+        lowest = values.min()
+        for place, is_padding in padding.items():
+            values[place][is_padding] = lowest if np.isfinite(lowest) else 0
     return values
 
 
@@ -125,20 +127,51 @@ def _check_decoder(syntax: UID, name: str) -> None:
         )
 
 
-def _stored(dataset: Dataset, frame: Frame) -> np.ndarray:
-    index = frame["index"] if (frame.get("NumberOfFrames") or 1) > 1 else None
-    stored = pixel_array(dataset, index=index, raw=True)
+def _reader(path: Path, first: Frame) -> Callable[[Frame], np.ndarray]:
+    """Return what reads the stored values of a frame of a file."""
+    is_raw = first["TransferSyntaxUID"] in _RAW and "PixelStart" in first
+    if is_raw and first["BitsAllocated"] in (8, 16, 32):
+        return _raw_pixels
+    dataset = pydicom.dcmread(path, force=True)
+    dataset.file_meta.TransferSyntaxUID = syntax_of(dataset)
+    n_frames = first.get("NumberOfFrames") or 1
+
+    def read(frame: Frame) -> np.ndarray:
+        index = frame["index"] if n_frames > 1 else None
+        stored = pixel_array(dataset, index=index, raw=True)
+        if frame.get("ModalityLUTSequence"):
+            return apply_modality_lut(stored, dataset)
+        return _without_spare_bits(stored, frame)
+
+    return read
+
+
+def _raw_pixels(frame: Frame) -> np.ndarray:
+    """Read pixels that lie in a file as they are, without parsing it again."""
+    shape = frame["Rows"], frame["Columns"]
+    kind = "i" if frame.get("PixelRepresentation") else "u"
+    stored = np.fromfile(
+        frame["path"],
+        dtype=f"<{kind}{frame['BitsAllocated'] // 8}",
+        count=shape[0] * shape[1],
+        offset=frame["PixelStart"],
+    )
+    return _without_spare_bits(stored, frame).reshape(shape)
+
+
+def _without_spare_bits(stored: np.ndarray, frame: Frame) -> np.ndarray:
+    """Drop bits beyond BitsStored, where overlays once lay."""
     spare = frame["BitsAllocated"] - (frame.get("BitsStored") or frame["BitsAllocated"])
     if spare and stored.dtype.kind in "iu":
-        # What is beyond BitsStored is not part of the value: overlays once lay there.
-        stored = (stored << spare) >> spare
-    return stored.reshape(frame["Rows"], frame["Columns"])
+        return (stored << spare) >> spare
+    return stored
 
 
 def _padding(stored: np.ndarray, frame: Frame) -> np.ndarray | None:
     """Tell which pixels hold no image."""
     low = frame.get("PixelPaddingValue")
-    if low is None or stored.dtype.kind not in "iu":
+    is_stored = stored.dtype.kind in "iu" and not frame.get("ModalityLUTSequence")
+    if low is None or not is_stored:
         return None
     high = frame.get("PixelPaddingRangeLimit")
     # Both are often written as unsigned where the pixels are signed.
@@ -153,13 +186,11 @@ def _padding(stored: np.ndarray, frame: Frame) -> np.ndarray | None:
     return (stored >= low) & (stored <= high)
 
 
-def _rescaled(stored: np.ndarray, dataset: Dataset, frame: Frame) -> np.ndarray:
+def _rescaled(stored: np.ndarray, frame: Frame) -> np.ndarray:
     if frame.get("ModalityLUTSequence"):
-        return apply_modality_lut(stored, dataset)
-    if (
-        frame["PhotometricInterpretation"] == "MONOCHROME1"
-        and units_of(frame) == "arbitrary"
-    ):
+        return stored
+    is_inverted = frame["PhotometricInterpretation"] == "MONOCHROME1"
+    if is_inverted and units_of(frame) == "arbitrary":
         stored = _inverted(stored, frame)
     slope, intercept = frame.get("RescaleSlope"), frame.get("RescaleIntercept")
     values = stored.astype(np.float32 if stored.itemsize <= 2 else np.float64)
