@@ -628,6 +628,7 @@ def test_plain_headers_are_read_as_pydicom_reads_them():
         with open(path, "rb") as file:
             plain = _headers._read_plain(file)
         (full,) = _headers._read_by_pydicom(_headers.Path(path))
+        del plain["PixelStart"]
         ours = {key: value for key, value in plain.items() if value is not None}
         theirs = {key: full[key] for key in ours}
         if "PixelPaddingValue" in ours:
