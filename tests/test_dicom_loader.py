@@ -374,6 +374,14 @@ def test_cache_gives_the_same_and_follows_content_and_settings(ramp, tmp_path):
     assert not np.array_equal(changed.image, plain.image)
 
 
+def test_cache_takes_settings_of_numpy(ramp, tmp_path):
+    case, _ = ramp
+    settings = {"spacing": np.float32(1.5), "shape": np.array([2, 3, 4])}
+    settings |= {"crop": "center", "window": {"image": np.array([300, 100])}}
+    loaded = load(case, cache=tmp_path / "cache", **settings)
+    assert loaded.report["settings"]["shape"] == [2, 3, 4]
+
+
 def test_file_that_was_cut_off_is_made_anew(ramp, tmp_path):
     case, _ = ramp
     cache = tmp_path / "cache"

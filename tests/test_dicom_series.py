@@ -302,6 +302,16 @@ def test_enhanced_multiframe(tmp_path, stored):
     assert volume.units == "HU"
 
 
+def test_frames_without_positions_of_their_own_are_refused(tmp_path, stored):
+    """As in RT dose and nuclear medicine: the position is that of the first frame."""
+    (path,) = write_dicom_series(tmp_path, stored[:1], AXIAL)
+    dataset = pydicom.dcmread(path)
+    dataset.NumberOfFrames, dataset.PixelData = 5, stored.tobytes()
+    dataset.save_as(path)
+    with pytest.raises(sd.GeometryError, match="ImagePositionPatient must be"):
+        load_series(path)
+
+
 def test_gantry_tilt_gives_the_sheared_affine_and_warns(write, stored):
     tilted = AXIAL.copy()
     tilted[1, 0] = 0.8
@@ -382,6 +392,12 @@ def test_suv_by_body_weight(write, stored):
     dose = 4e8 * 0.5 ** (3600 / 6586.2)
     np.testing.assert_allclose(volume.array, stored * 2.0 * 70_000 / dose, rtol=1e-6)
     assert volume.units == "SUVbw"
+
+
+def test_suv_leaves_other_images_as_they_are(write, stored):
+    volume = load_series(write(), suv=True)
+    np.testing.assert_array_equal(volume.array, stored)
+    assert volume.units == "arbitrary"
 
 
 def test_pet_keeps_its_units_unless_asked(write, stored):

@@ -31,7 +31,10 @@ def load():
 def models():
     for n_components in (8, 16, 32):
         yield f"PCA({n_components})", PCA(n_components, random_state=0)
-        for name, architecture in (("mlp", MLP((256, 128))), ("conv", Conv((8, 16, 32)))):
+        for name, architecture in (
+            ("mlp", MLP((256, 128))),
+            ("conv", Conv((8, 16, 32))),
+        ):
             for beta in (1.0, 4.0):
                 vae = VAE(
                     n_components,

@@ -195,7 +195,7 @@ def clusters(X, y, X_test, y_test):
     """30 clusters; each takes the label of its most confident test sample."""
     model = AAEClusterer(
         n_clusters=30,
-        architecture=MLP((1000, 1000)),
+        architecture=MLP((500, 500)),
         likelihood="bernoulli",
         discriminator_hidden_layer_sizes=(500, 500),
         posterior="gaussian",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-Arrays = dict[str, np.ndarray]
+Arrays = dict[str, Any]
 _FORMAT = 1  # of what is kept; another one makes all of it anew
 
 
@@ -42,8 +42,13 @@ def remember(
 
 def key_of(digests: Iterable[str], settings: Mapping[str, Any]) -> str:
     """Hash contents of files and what is done with them."""
-    text = json.dumps([_FORMAT, list(digests), settings], sort_keys=True)
+    text = as_json([_FORMAT, list(digests), settings])
     return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
+
+
+def as_json(value: Any) -> str:
+    """Write a value as text, that of NumPy too."""
+    return json.dumps(value, sort_keys=True, default=lambda v: np.asarray(v).tolist())
 
 
 def digest_of(path: str | os.PathLike[str]) -> str:

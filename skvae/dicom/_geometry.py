@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -156,7 +157,7 @@ def _require_position(frames: Sequence[Frame]) -> None:
             ("ImageOrientationPatient", 6),
             ("PixelSpacing", 2),
         ):
-            values = frame.get(keyword)
+            values: Any = frame.get(keyword)
             if np.shape(values) != (size,) or not np.isfinite(values).all():
                 _refuse_geometry(frame, keyword, f"{size} numbers")
         row, column = np.reshape(frame["ImageOrientationPatient"], (2, 3))
@@ -167,7 +168,7 @@ def _require_position(frames: Sequence[Frame]) -> None:
             _refuse_geometry(frame, "PixelSpacing", "positive")
 
 
-def _refuse_geometry(frame: Frame, keyword: str, rule: str) -> None:
+def _refuse_geometry(frame: Frame, keyword: str, rule: str) -> NoReturn:
     raise GeometryError(
         f"{keyword} must be {rule}, got {frame.get(keyword)} in {frame['path'].name}: "
         "where its pixels lie can't be told. Export the images again from their source."
@@ -280,7 +281,7 @@ def _step(frames: Sequence[Frame], places: np.ndarray) -> np.ndarray:
     across = positions - on_line
     across -= (across @ normal)[:, None] * normal
     worst = np.linalg.norm(across, axis=1).argmax()
-    if np.linalg.norm(across[worst]) > _tolerance(np.linalg.norm(step)):
+    if np.linalg.norm(across[worst]) > _tolerance(float(np.linalg.norm(step))):
         raise NonUniformSpacingError(
             "ImagePositionPatient: the slices don't lie on one straight line, "
             f"{frames[worst]['path'].name} is {np.linalg.norm(across[worst]):.3g} mm "

@@ -68,7 +68,6 @@ KEYWORDS = (
     "Units",
     *TEMPORAL,
 )
-_WANTED = {tag_for_keyword(keyword): keyword for keyword in KEYWORDS}
 _PIXELS = 0x7FE00008  # the lowest tag of pixel data, of floats
 _INTEGERS = 0x7FE00010
 _HEAD = 1 << 16  # bytes; pydicom reads longer headers
@@ -92,6 +91,8 @@ class _NotPlainError(Exception):
 
 def is_dicom(path: Path) -> bool:
     """Tell by its first bytes whether a file is meant to be DICOM."""
+    if not path.is_file():
+        return False
     with open(path, "rb") as file:
         head = file.read(132)
     return head[128:] == b"DICM" or head[:2] in (b"\x08\x00", b"\x02\x00")
@@ -110,7 +111,7 @@ def read_frames(path: Path) -> list[Frame]:
     """
     try:
         with open(path, "rb") as file:
-            frames = [_read_plain(file) | _place(path)]
+            frames: list[Frame] = [_read_plain(file) | _place(path)]
     except (_NotPlainError, struct.error, ValueError):
         frames = _read_by_pydicom(path)
     _require_whole(frames[0])
@@ -290,6 +291,8 @@ def _read_by_pydicom(path: Path) -> list[Frame]:
         per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or ()
         shared = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]
         shared_values = _values_of_groups(shared[0])
+        if header.get("NumberOfFrames") not in (None, 1) and not per_frame:
+            header["ImagePositionPatient"] = None  # is that of the first frame alone
         return [
             header | shared_values | _values_of_groups(groups) | {"index": index}
             for index, groups in enumerate(per_frame)
@@ -318,7 +321,7 @@ def _pixel_bytes(file: BinaryIO, syntax: UID) -> dict[str, tuple[int, int]]:
     return {"PixelBytes": (file.seek(0, 2) - start, length)}
 
 
-def _values_of_groups(groups: Dataset) -> Frame:
+def _values_of_groups(groups: Dataset) -> dict[str, Any]:
     """Merge the values in all functional groups of a frame."""
     values: dict[str, Any] = {}
     for element in groups:
@@ -327,7 +330,7 @@ def _values_of_groups(groups: Dataset) -> Frame:
     return values
 
 
-def _values(dataset: Dataset) -> Frame:
+def _values(dataset: Dataset) -> dict[str, Any]:
     return {
         keyword: _plain(dataset[keyword].value)
         for keyword in KEYWORDS

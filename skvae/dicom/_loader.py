@@ -13,7 +13,7 @@ from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from .._validation import StrOptions, at_least, fit_context, positive
-from ._cache import digest_of, key_of, remember
+from ._cache import as_json, digest_of, key_of, remember
 from ._errors import DicomError, DicomWarning, GeometryError, MaskError
 from ._masks import load_mask
 from ._resample import box_of, grid_of, resample
@@ -398,14 +398,10 @@ class VolumeLoader(TransformerMixin, BaseEstimator):
         )
 
     def _settings(self):
-        """Return the parameters on which a case depends, as values for JSON."""
+        """Return the parameters on which a case depends."""
         beside = {"cache", "flatten", "n_jobs", "on_error"}
         parameters = self.get_params()
-        return {
-            name: np.asarray(value).tolist() if np.ndim(value) else value
-            for name, value in parameters.items()
-            if name not in beside
-        }
+        return {name: parameters[name] for name in parameters if name not in beside}
 
     def _folder(self, kind):
         return None if self.cache is None else Path(self.cache, kind)
@@ -441,7 +437,7 @@ class VolumeLoader(TransformerMixin, BaseEstimator):
         arrays = {
             "image": np.stack([image for image, _ in done]),
             "affine": grid.affine,
-            "report": np.array(json.dumps(report)),
+            "report": np.array(as_json(report)),
         }
         return arrays if region is None else arrays | {"mask": region}
 
@@ -628,7 +624,7 @@ def _packed(volume):
     return {
         "array": short if np.array_equal(short, array) else array,
         "affine": volume.affine,
-        "about": np.array(json.dumps(about)),
+        "about": np.array(as_json(about)),
     }
 
 

@@ -193,11 +193,12 @@ def _rescaled(stored: np.ndarray, frame: Frame) -> np.ndarray:
     if is_inverted and units_of(frame) == "arbitrary":
         stored = _inverted(stored, frame)
     slope, intercept = frame.get("RescaleSlope"), frame.get("RescaleIntercept")
-    values = stored.astype(np.float32 if stored.itemsize <= 2 else np.float64)
+    kind = np.float32 if stored.itemsize <= 2 else np.float64
+    values: np.ndarray = stored.astype(kind)
     if slope not in (None, 1):
-        values *= slope
+        values = values * slope
     if intercept:
-        values += intercept
+        values = values + intercept
     return values
 
 

@@ -52,7 +52,7 @@ def load_series(
         grid stay as they are.
     suv : bool, default=False
         Whether to turn the activity concentrations of PET into standardized uptake
-        values by body weight.
+        values by body weight. Other images stay as they are.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def load_series(
     layout = lay_out(frames, irregular)
     array = _on_grid(decode(layout.frames), layout)
     units = units_of(frames[0])
-    if suv:
+    if suv and frames[0].get("Modality") == "PT":
         array *= _suv_factor_of(frames)
         units = "SUVbw"
     if frames[0].get("Modality") == "CT" and units != "HU":
@@ -147,8 +147,9 @@ def files_in(root: Path, follow_links: bool = False) -> Iterator[Path]:
 
 def files_of(source: Source) -> list[Path]:
     """List the DICOM files of a series, in a fixed order."""
-    if hasattr(source, "keys"):
-        return [Path(path) for path in dict.fromkeys(source["files"])]
+    row: Any = source
+    if hasattr(row, "keys"):
+        return [Path(path) for path in dict.fromkeys(row["files"])]
     if not isinstance(source, str | os.PathLike):
         return list(map(Path, source))
     path = Path(source)
@@ -160,9 +161,10 @@ def files_of(source: Source) -> list[Path]:
 def _frames_of(source: Source) -> list[Frame]:
     """Read the headers of all images in a source."""
     frames = [frame for path in files_of(source) for frame in _images(path)]
-    if not hasattr(source, "keys"):
+    row: Any = source
+    if not hasattr(row, "keys"):
         return frames
-    wanted = set(zip(source["files"], source["frames"], strict=True))
+    wanted = set(zip(row["files"], row["frames"], strict=True))
     return [f for f in frames if (str(f["path"]), f["index"]) in wanted]
 
 

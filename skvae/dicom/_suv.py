@@ -1,6 +1,7 @@
 """Standardized uptake values of PET."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from pydicom.dataset import Dataset
 
@@ -71,7 +72,7 @@ def _time(text: object) -> datetime:
     return datetime.strptime(digits.ljust(6, "0"), "%H%M%S")
 
 
-def _required(dataset: Dataset, keyword: str, name: str) -> object:
+def _required(dataset: Dataset, keyword: str, name: str) -> Any:
     value = dataset.get(keyword)
     if value in (None, "", 0):
         raise SUVError(
