@@ -293,7 +293,7 @@ def test_patients_stay_on_one_side_of_early_stopping(with_groups, volumes, monke
     monkeypatch.setattr(
         AE, "_split", lambda self, *args: inner.append(split(self, *args)) or inner[-1]
     )
-    params = {"groups": groups} if with_groups else None
+    params = {"groups": groups} if with_groups else {}
     results = cross_validate(
         model,
         volumes,
