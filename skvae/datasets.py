@@ -43,6 +43,8 @@ def write_dicom_series(
     files : list of Path
     """
     affine, array = np.asarray(affine, dtype=float), np.asarray(array)
+    if array.dtype.kind not in "iu" or array.itemsize > 4:
+        raise TypeError(f"`array` must hold integers to store, got {array.dtype}.")
     shared = {
         "PatientID": "phantom",
         "StudyInstanceUID": generate_uid(),

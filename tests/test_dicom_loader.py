@@ -224,6 +224,15 @@ def test_channels_of_two_spaces_are_refused(tmp_path, ramp):
         load(case | {"mr": tmp_path / "mr"}, channels=("image", "mr"))
 
 
+def test_channels_that_lie_apart_are_refused(tmp_path, ramp):
+    case, _ = ramp
+    away = AFFINE.copy()
+    away[2, 3] = 500
+    write_dicom_series(tmp_path / "mr", np.ones((2, 3, 4), np.int16), away, **SPACE)
+    with pytest.raises(GeometryError, match="'mr' lies elsewhere"):
+        load(case | {"mr": tmp_path / "mr"}, channels=("image", "mr"))
+
+
 def test_tilted_gantry_comes_out_straight(tmp_path):
     tilted = AFFINE.copy()
     tilted[1, 0] = 0.5
@@ -269,13 +278,17 @@ def test_several_processes_give_the_same(cohort):
     ("parameters", "match"),
     [
         ({"spacing": -1}, "'spacing' parameter"),
-        ({"spacing": (1, 2)}, "`spacing` must be 3 positive"),
-        ({"shape": (1, 0, 2)}, "`shape` must be 3 positive"),
+        ({"spacing": (1, 2)}, "`spacing` must be 3 positive numbers"),
+        ({"shape": (1, 0, 2)}, "`shape` must be 3 whole"),
         ({"crop": "centre"}, "'crop' parameter"),
         ({"crop": "center"}, "need a `shape`"),
         ({"normalize": "window"}, "needs a `window`"),
         ({"ibsi": True, "normalize": "standard"}, "no room for `normalize`"),
         ({"shape": (2, 2, 2)}, "smaller than a volume"),
+        ({"channels": ()}, "`channels` must name one"),
+        ({"shape": (2.5, 4, 4)}, "`shape` must be 3 whole"),
+        ({"window": (40, 0)}, "with a positive width"),
+        ({"window": {"pet": (0, 1)}}, r"must be for the `channels` \['image'\]"),
         ({"channels": ("image", "pet")}, r"lacks the `channels` \['pet'\]"),
     ],
 )
@@ -294,6 +307,26 @@ def test_mask_that_is_needed(cohort):
     volumes = cohort[0].assign(mask=None)
     with pytest.raises(MaskError, match="There is no mask"):
         VolumeLoader(crop="mask", shape=(4, 4, 4)).transform(volumes)
+
+
+@pytest.mark.parametrize("mask", [["a.dcm"], ("a.dcm", "b.dcm"), 3])
+def test_mask_must_be_a_path(cohort, mask):
+    case = {"image": cohort[0].iloc[0], "mask": mask}
+    with pytest.raises(TypeError, match='"mask" of case 0'):
+        VolumeLoader().transform([case])
+
+
+def test_cases_must_be_a_list_or_a_table(cohort):
+    for single in ("folder", cohort[0].iloc[0]):
+        with pytest.raises(TypeError, match="not a single case"):
+            VolumeLoader().transform(single)
+
+
+def test_report_tells_what_is_cut_from_the_mask(ramp):
+    case, _ = ramp
+    whole = load(case, crop="mask", shape=(2, 3, 3))
+    part = load(case, crop="mask", shape=(1, 3, 3))
+    assert (whole.report["mask_cut"], part.report["mask_cut"]) == (0, 0.5)
 
 
 def test_masks_that_can_t_be_told_apart(cohort):

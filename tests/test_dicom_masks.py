@@ -22,6 +22,7 @@ from pydicom.uid import (
 from skvae.dicom._errors import (
     CorruptFileError,
     DeclaredSizeError,
+    DicomWarning,
     MaskError,
 )
 from skvae.dicom._masks import load_mask
@@ -424,6 +425,33 @@ def test_hole_in_a_contour(polygons, kind, like, folder):
     drawn = [contour(in_mm(polygon, 3, like.affine), kind) for polygon in polygons]
     path = save(rtstruct_of({"GTV": drawn}), folder / "mask.dcm")
     np.testing.assert_array_equal(load_mask(path, like), expected)
+
+
+SQUARE = np.array([[2.5, 1.5], [2.5, 6.5], [8.5, 6.5], [8.5, 1.5]])
+
+
+def test_repeated_contour_is_refused(straight, folder):
+    """By the even-odd rule the two would leave nothing."""
+    drawn = [contour(in_mm(SQUARE, 3, straight.affine))] * 2
+    path = save(rtstruct_of({"GTV": drawn}), folder / "mask.dcm")
+    assert "repeats a contour in slice 3" in refused(path, straight)
+
+
+def test_contours_that_leave_out_slices_warn(straight, folder):
+    drawn = [contour(in_mm(SQUARE, index, straight.affine)) for index in (0, 1, 4)]
+    path = save(rtstruct_of({"GTV": drawn}), folder / "mask.dcm")
+    with pytest.warns(DicomWarning, match="leave out 2 slices"):
+        mask = load_mask(path, straight)
+    assert mask.any(axis=(1, 2)).tolist() == [True, True, False, False, True]
+
+
+def test_seg_that_does_not_describe_all_its_frames_is_refused(straight, folder):
+    pytest.importorskip("highdicom")
+    seg = seg_of(two_masks(), straight.affine)
+    seg.PerFrameFunctionalGroupsSequence.pop()
+    path = save(seg, folder / "mask.dcm")
+    message = refused(path, straight, 1, CorruptFileError)
+    assert "PerFrameFunctionalGroupsSequence has 9 items" in message
 
 
 def test_keyhole_along_centres_of_pixels(like, folder):

@@ -144,3 +144,11 @@ def test_reports_are_no_volumes(tmp_path):
         delattr(report, keyword)
     report.save_as(tmp_path / "report.dcm")
     assert scan(tmp_path)["n_slices"].tolist() == [3]
+
+
+def test_masks_are_not_tied_by_what_is_missing(tmp_path):
+    nobody = {"PatientID": "", "FrameOfReferenceUID": ""}
+    write(tmp_path / "a", **nobody)
+    contour = [[1, 1, 0], [3, 1, 0], [3, 3, 0]]
+    write_rtstruct(tmp_path / "mask.dcm", [contour], **nobody)
+    assert scan(tmp_path)["masks"].tolist() == [()]

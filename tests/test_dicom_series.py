@@ -128,6 +128,21 @@ def test_intercept_without_slope_is_added(write, stored):
     assert volume.units == "HU"
 
 
+def test_ct_with_an_intercept_in_some_slices_is_refused(write):
+    def edit(dataset, number):
+        if number != 2:
+            dataset.RescaleIntercept = -1024
+
+    with pytest.raises(sd.InconsistentSeriesError, match=r"002\.dcm and 000\.dcm"):
+        load_series(write(edit, modality="CT"))
+
+
+def test_ct_of_another_quantity_is_not_in_hounsfield_units(write):
+    edit = set_each(RescaleIntercept=0, RescaleType="Z_EFF")
+    with pytest.warns(sd.DicomWarning, match="no RescaleIntercept"):
+        assert load_series(write(edit, modality="CT")).units == "arbitrary"
+
+
 def test_ct_without_intercept_warns(write):
     with pytest.warns(sd.DicomWarning, match="no RescaleIntercept"):
         volume = load_series(write(modality="CT"))
@@ -157,6 +172,26 @@ def test_padding_takes_the_lowest_of_the_other_values(write, stored, kind, paddi
     volume = load_series(write(edit, modality="CT"))
     assert (volume.array[:, 0] == stored[:, 1:].min() - 1024).all()
     np.testing.assert_array_equal(volume.array[:, 1:], stored[:, 1:] - 1024.0)
+
+
+def test_padding_beyond_the_stored_bits(write):
+    array = np.arange(48, dtype=np.uint16).reshape(2, 4, 6) + 100
+    array[:, 0] = 63536
+
+    def edit(dataset, number):
+        dataset.BitsStored, dataset.HighBit = 12, 11
+        dataset.add_new("PixelPaddingValue", "US", 63536)
+
+    volume = load_series(write(edit, array))
+    assert volume.array.max() == array[:, 1:].max()
+    assert (volume.array[:, 0] == array[:, 1:].min()).all()
+
+
+def test_padding_that_no_pixel_can_have(write):
+    array = np.full((2, 3, 4), 255, np.uint8)
+    array[:, 0] = 7
+    edit = set_each(PixelPaddingValue=65535)
+    np.testing.assert_array_equal(load_series(write(edit, array)).array, array)
 
 
 def test_range_of_padding(write, stored):
@@ -312,6 +347,32 @@ def test_frames_without_positions_of_their_own_are_refused(tmp_path, stored):
         load_series(path)
 
 
+def test_private_groups_of_a_frame_are_left_alone(tmp_path, stored):
+    """Philips repeats a classic header there, with other values."""
+    enhanced(tmp_path, stored, AXIAL, order=range(5))
+    path = tmp_path / "enhanced.dcm"
+    plain = load_series(path)
+    dataset = pydicom.dcmread(path)
+    for groups in dataset.PerFrameFunctionalGroupsSequence:
+        block = groups.private_block(0x2005, "Philips MR Imaging DD 005", create=True)
+        other = of(RescaleSlope=7, ImagePositionPatient=[0, 0, 9])
+        block.add_new(0x0F, "SQ", [other])
+    dataset.save_as(path)
+    again = load_series(path)
+    np.testing.assert_array_equal(again.array, plain.array)
+    np.testing.assert_array_equal(again.affine, plain.affine)
+
+
+def test_frames_that_are_not_all_described_are_refused(tmp_path, stored):
+    enhanced(tmp_path, stored, AXIAL, order=range(5))
+    path = tmp_path / "enhanced.dcm"
+    dataset = pydicom.dcmread(path)
+    dataset.PerFrameFunctionalGroupsSequence.pop()
+    dataset.save_as(path)
+    with pytest.raises(sd.CorruptFileError, match="NumberOfFrames is 5, but"):
+        load_series(path)
+
+
 def test_gantry_tilt_gives_the_sheared_affine_and_warns(write, stored):
     tilted = AXIAL.copy()
     tilted[1, 0] = 0.8
@@ -394,6 +455,33 @@ def test_suv_by_body_weight(write, stored):
     assert volume.units == "SUVbw"
 
 
+def test_suv_with_the_date_of_the_injection(write, stored):
+    drug = of(
+        RadionuclideTotalDose="4e8",
+        RadionuclideHalfLife="282240",
+        RadiopharmaceuticalStartDateTime="20191230110000",
+    )
+    edit = lambda d, number: pet(  # noqa: E731
+        d, number, RadiopharmaceuticalInformationSequence=[drug]
+    )
+    volume = load_series(write(edit, modality="PT"), suv=True)
+    dose = 4e8 * 0.5 ** (2 * 86400 / 282240)
+    np.testing.assert_allclose(volume.array, stored * 2.0 * 70_000 / dose, rtol=1e-6)
+
+
+def test_suv_of_a_scan_across_midnight(write, stored):
+    times = ["235900", "235930", "000000", "000030", "000100"]
+
+    def edit(dataset, number):
+        date = "20200101" if number < 2 else "20200102"
+        later = {"AcquisitionTime": times[number], "AcquisitionDate": date}
+        pet(dataset, number, SeriesTime="235900", **later)
+
+    volume = load_series(write(edit, modality="PT"), suv=True)
+    dose = 4e8 * 0.5 ** ((13 * 3600 + 59 * 60) / 6586.2)
+    np.testing.assert_allclose(volume.array, stored * 2.0 * 70_000 / dose, rtol=1e-6)
+
+
 def test_suv_leaves_other_images_as_they_are(write, stored):
     volume = load_series(write(), suv=True)
     np.testing.assert_array_equal(volume.array, stored)
@@ -413,6 +501,8 @@ def test_pet_keeps_its_units_unless_asked(write, stored):
         ({"CorrectedImage": ["DECY"]}, "CorrectedImage must list ATTN and DECY"),
         ({"PatientWeight": None}, "PatientWeight, which is missing"),
         ({"DecayCorrection": "NONE"}, "DecayCorrection must be"),
+        ({"PatientWeight": "70000"}, "PatientWeight must be 0.1 to 500 kg"),
+        ({"SeriesTime": "095900"}, "hours before the scan"),
         ({"RadiopharmaceuticalInformationSequence": []}, "RadionuclideTotalDose"),
     ],
 )
@@ -502,6 +592,51 @@ REFUSED = {
         sd.DeclaredSizeError,
         "declare 7200000000 bytes",
     ),
+    "modality": (
+        set_each(Modality=["MR", "MR", "CT", "MR", "MR"]),
+        sd.InconsistentSeriesError,
+        "Modality differ",
+    ),
+    "frame of reference": (
+        set_each(FrameOfReferenceUID=["1.2", "1.2", "1.2", "1.2", "1.3"]),
+        sd.InconsistentSeriesError,
+        "FrameOfReferenceUID differ",
+    ),
+    "echo times": (
+        set_each(EchoTime=[10, 10, 80, 80, 80]),
+        sd.InconsistentSeriesError,
+        "EchoTime differ",
+    ),
+    "almost one place": (
+        set_each(ImagePositionPatient=[[0, 0, z] for z in (0, 2.5, 2.505, 5, 7.5)]),
+        sd.DuplicatePositionError,
+        "in 001.dcm and 002.dcm",
+    ),
+    "high bit": (
+        set_each(BitsStored=12, HighBit=15),
+        sd.CorruptFileError,
+        "BitsStored must be at most BitsAllocated, and 1 more than HighBit",
+    ),
+    "more bits than there are": (
+        set_each(BitsStored=17, HighBit=16),
+        sd.CorruptFileError,
+        "BitsStored must be at most",
+    ),
+    "slope 0": (
+        set_each(RescaleSlope=0, RescaleIntercept=5),
+        sd.CorruptFileError,
+        "RescaleSlope must not be 0",
+    ),
+    "senseless number": (
+        set_each(SliceThickness=[2.5, 3.0]),
+        sd.CorruptFileError,
+        "SliceThickness must be finite, one number",
+    ),
+    "bytes of twice the size": (
+        lambda dataset, number: setattr(dataset, "PixelData", dataset.PixelData * 2),
+        sd.DeclaredSizeError,
+        "don't fit",
+    ),
     "no pixels": (
         lambda dataset, number: delattr(dataset, "PixelData"),
         sd.CorruptFileError,
@@ -570,6 +705,16 @@ def test_cut_off_file_is_refused(write, kept):
     assert "ZZPLANTED" not in str(error.value)
 
 
+@pytest.mark.parametrize("kept", [0, 50, 100, 130, 350])
+def test_cut_off_last_file_is_not_lost(write, kept):
+    folder = write()
+    path = folder / "004.dcm"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(sd.CorruptFileError, match=r"004\.dcm"):
+        load_series(folder)
+    assert sd.scan(folder)["problem"].str.startswith("CorruptFileError: 004").any()
+
+
 @pytest.mark.parametrize("kept", [0.6, 0.9, 0.97])
 def test_cut_off_compressed_file_is_refused(write, kept):
     rng = np.random.default_rng(0)
@@ -624,6 +769,26 @@ def test_missing_decoder_names_the_package(write, monkeypatch):
     monkeypatch.setattr(_pixels, "get_decoder", lambda syntax: Unavailable())
     with pytest.raises(sd.DecoderMissingError, match="pip install pylibjpeg "):
         load_series(write(edit))
+
+
+def test_errors_name_no_folder_and_quote_no_value(tmp_path, write):
+    folder = tmp_path / "ZZPLANTED"
+    with pytest.raises(OSError, match="nowhere") as error:
+        load_series([folder / "nowhere.dcm"])
+    assert "ZZPLANTED" not in str(error.value)
+    assert error.value.__context__ is None
+    with pytest.raises(NotADirectoryError) as error:
+        sd.scan(folder / "nowhere")
+    assert "ZZPLANTED" not in str(error.value)
+
+
+def test_row_that_names_what_is_not_there(write):
+    folder = write()
+    row = sd.scan(folder).iloc[0]
+    with pytest.raises(sd.NoImagesError, match=r"004\.dcm has no image in frame 7"):
+        load_series(dict(row) | {"frames": (0, 0, 0, 0, 7)})
+    with pytest.raises(TypeError, match="one row of a table"):
+        load_series(sd.scan(folder))
 
 
 def test_nothing_read_names_the_patient(write, capsys, caplog):

@@ -54,11 +54,12 @@ def as_json(value: Any) -> str:
 def digest_of(path: str | os.PathLike[str]) -> str:
     """Hash the content of a file."""
     status = os.stat(path)
-    return _digest(os.fspath(path), status.st_size, status.st_mtime_ns)
+    changed = status.st_mtime_ns, status.st_ctime_ns
+    return _digest(os.fspath(path), status.st_size, changed)
 
 
 @lru_cache(maxsize=100_000)
-def _digest(path: str, size: int, changed: int) -> str:
+def _digest(path: str, size: int, changed: tuple[int, int]) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()
 
@@ -67,7 +68,7 @@ def _load(path: Path) -> Arrays | None:
     try:
         with open(path, "rb") as file, np.load(file) as stored:
             return dict(stored)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile):
         return None
 
 

@@ -1,5 +1,13 @@
 """What is refused, each by a name of its own. No message says who the patient is."""
 
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
 
 class DicomError(ValueError):
     """Something that can't be read as one volume, or as a mask of one."""
@@ -27,6 +35,10 @@ class MixedMatrixError(DicomError):
 
 class MixedSpacingError(DicomError):
     """Slices of one series differ in their pixel spacing."""
+
+
+class InconsistentSeriesError(DicomError):
+    """Images of one series differ in what must be one for a volume."""
 
 
 class MissingSlicesError(DicomError):
@@ -71,3 +83,28 @@ class MaskError(DicomError):
 
 class DicomWarning(UserWarning):
     """A series was read, but not as plainly as others."""
+
+
+def discreet(function: Callable[P, R]) -> Callable[P, R]:
+    """Keep folders, and the errors behind an error, out of what is raised.
+
+    Both may hold a patient's name.
+    """
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except (DicomError, OSError) as error:
+            kept = error
+        # Outside of the `except`, lest the error becomes its own context.
+        raise _without_folders(kept)
+
+    return call
+
+
+def _without_folders(error: DicomError | OSError) -> Exception:
+    error.__cause__ = error.__context__ = None
+    if isinstance(error, OSError) and error.filename:
+        return type(error)(error.errno, error.strerror, Path(error.filename).name)
+    return error

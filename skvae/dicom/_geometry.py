@@ -12,6 +12,7 @@ from ._errors import (
     DicomWarning,
     DuplicatePositionError,
     GeometryError,
+    InconsistentSeriesError,
     MissingSlicesError,
     MixedMatrixError,
     MixedOrientationError,
@@ -22,6 +23,7 @@ from ._headers import TEMPORAL, Frame
 
 _COSINE = 1e-4  # tolerance of direction cosines
 _TILT = np.deg2rad(0.1)
+_MOST_GAPS = 20  # slices of a grid for each that is there
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,18 @@ def split(frames: Sequence[Frame]) -> list[list[Frame]]:
 
 def normal_of(frame: Frame) -> np.ndarray:
     """Return the unit vector across a slice, on which it has its height."""
-    row, column = np.reshape(frame["ImageOrientationPatient"], (2, 3))
-    return np.cross(row, column)
+    return np.cross(*_axes(frame))
 
 
 def voxel_map(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return the matrix that takes indices of one grid to those of another."""
     return np.linalg.solve(target, source)
+
+
+def _axes(frame: Frame) -> np.ndarray:
+    """Return the unit vectors along rows and along columns."""
+    axes = np.reshape(frame["ImageOrientationPatient"], (2, 3))
+    return axes / np.linalg.norm(axes, axis=1, keepdims=True)
 
 
 def _heights(frames: Sequence[Frame]) -> np.ndarray:
@@ -104,7 +111,7 @@ def _positions(frames: Sequence[Frame]) -> np.ndarray:
 
 
 def _tolerance(step: float) -> float:
-    return max(0.01 * step, 0.01)
+    return max(0.01 * step, min(0.01, 0.1 * step))
 
 
 def _same_spacing(one: Sequence[float], other: Sequence[float]) -> bool:
@@ -115,6 +122,10 @@ def _same_cosines(one: Sequence[float], other: Sequence[float]) -> bool:
     return one == other or bool(np.allclose(one, other, rtol=0, atol=_COSINE))
 
 
+def _same_number(one: Any, other: Any) -> bool:
+    return one == other or (bool(one and other) and abs(one - other) <= 0.01 * abs(one))
+
+
 def _equal(one: object, other: object) -> bool:
     return one == other
 
@@ -123,6 +134,11 @@ _SHARED: list[tuple[str, Callable[..., bool], type[DicomError]]] = [
     ("ImageOrientationPatient", _same_cosines, MixedOrientationError),
     ("matrix", _equal, MixedMatrixError),
     ("PixelSpacing", _same_spacing, MixedSpacingError),
+    ("Modality", _equal, InconsistentSeriesError),
+    ("Units", _equal, InconsistentSeriesError),
+    ("FrameOfReferenceUID", _equal, InconsistentSeriesError),
+    ("EchoTime", _same_number, InconsistentSeriesError),
+    ("DiffusionBValue", _same_number, InconsistentSeriesError),
 ]
 
 
@@ -215,7 +231,9 @@ def _unlike(frames: Sequence[Frame]) -> list[Frame]:
 
 
 def _refuse_duplicates(frames: Sequence[Frame], heights: np.ndarray) -> None:
-    at_one_place = np.flatnonzero(np.diff(heights) < 1e-3)
+    steps = np.diff(heights)
+    thickness = frames[0].get("SliceThickness") or np.median(steps) if len(steps) else 0
+    at_one_place = np.flatnonzero(steps < max(1e-3, 0.01 * thickness))
     if not len(at_one_place):
         return
     one, other = (frames[at_one_place[0] + i]["path"].name for i in (0, 1))
@@ -244,7 +262,8 @@ def _places(heights: np.ndarray, irregular: str) -> tuple[np.ndarray, int]:
     steps = np.diff(heights)
     counts = np.rint(steps / steps.min())
     step = (heights[-1] - heights[0]) / counts.sum()
-    if np.all(np.abs(steps - counts * step) <= counts * _tolerance(step)):
+    are_few = counts.sum() <= _MOST_GAPS * len(heights)
+    if are_few and np.all(np.abs(steps - counts * step) <= counts * _tolerance(step)):
         places = np.concatenate([[0], np.cumsum(counts)])
         n_slices = int(places[-1]) + 1
         if irregular == "raise" and n_slices > len(heights):
@@ -299,7 +318,7 @@ def _step(frames: Sequence[Frame], places: np.ndarray) -> np.ndarray:
 
 
 def _affine(first: Frame, step: np.ndarray) -> np.ndarray:
-    along_row, along_column = np.reshape(first["ImageOrientationPatient"], (2, 3))
+    along_row, along_column = _axes(first)
     between_rows, between_columns = first["PixelSpacing"]
     affine = np.eye(4)
     affine[:3, 0] = step

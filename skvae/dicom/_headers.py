@@ -4,6 +4,7 @@ import struct
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -54,6 +55,7 @@ KEYWORDS = (
     "PhotometricInterpretation",
     "BitsAllocated",
     "BitsStored",
+    "HighBit",
     "PixelRepresentation",
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
@@ -64,12 +66,15 @@ KEYWORDS = (
     "SpacingBetweenSlices",
     "RescaleSlope",
     "RescaleIntercept",
+    "RescaleType",
     "ModalityLUTSequence",
     "Units",
+    "AcquisitionDate",
     *TEMPORAL,
 )
 _PIXELS = 0x7FE00008  # the lowest tag of pixel data, of floats
 _INTEGERS = 0x7FE00010
+_SUFFIXES = {".dcm", ".dicom", ".ima"}
 _HEAD = 1 << 16  # bytes; pydicom reads longer headers
 _UNDEFINED = 0xFFFFFFFF
 _ITEM_END, _SEQUENCE_END = 0xFFFEE00D, 0xFFFEE0DD
@@ -87,6 +92,11 @@ _NOT_PLAIN = {ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
 
 class _NotPlainError(Exception):
     """The header needs a full parser."""
+
+
+def claims_dicom(path: Path) -> bool:
+    """Tell whether a file is DICOM by its first bytes or, damaged, by its suffix."""
+    return is_dicom(path) or path.suffix.lower() in _SUFFIXES
 
 
 def is_dicom(path: Path) -> bool:
@@ -114,15 +124,45 @@ def read_frames(path: Path) -> list[Frame]:
             frames: list[Frame] = [_read_plain(file) | _place(path)]
     except (_NotPlainError, struct.error, ValueError):
         frames = _read_by_pydicom(path)
+    frames = [_checked(frame) for frame in frames]
     _require_whole(frames[0])
     return frames
 
 
+def _checked(frame: Frame) -> Frame:
+    """Give each attribute the type it must have, or refuse the file."""
+    return {keyword: _typed(keyword, frame) for keyword in frame}
+
+
+def _typed(keyword: str, frame: Frame) -> Any:
+    value = frame[keyword]
+    values = value if isinstance(value, tuple) else (value,)
+    if keyword in _TEXTS and isinstance(value, tuple):
+        return "\\".join(map(str, value))
+    if keyword not in _NUMBERS or value is None:
+        return value
+    is_vector = keyword in _VECTORS
+    are_numbers = all(isinstance(v, int | float) and isfinite(v) for v in values)
+    if not are_numbers or not (is_vector or len(values) == 1):
+        raise CorruptFileError(
+            f"{frame['path'].name}: {keyword} must be finite, "
+            f"{'numbers' if is_vector else 'one number'}. Export the images again from "
+            "their source."
+        )
+    return values if is_vector else values[0]
+
+
 def is_image(frame: Frame) -> bool:
     """Tell images from masks, plans and reports."""
-    uid = frame.get("SOPClassUID")
-    by_name = "Image Storage" in UID(uid or "").name
-    return uid not in MASKS and (by_name or bool(frame.get("Rows")))
+    # The class in the file meta tells where that in the data set is damaged.
+    classes = {frame.get("SOPClassUID"), frame.get("MediaStorageSOPClassUID")}
+    by_name = any("Image Storage" in uid_of(name).name for name in classes)
+    return not classes & MASKS and (by_name or bool(frame.get("Rows")))
+
+
+def uid_of(text: str | None) -> UID:
+    """Make a UID without pydicom's warning, which quotes what a damaged file holds."""
+    return UID(text or "", pydicom.config.IGNORE)
 
 
 def _require_whole(frame: Frame) -> None:
@@ -150,7 +190,7 @@ def quiet_pydicom(path: Path) -> Iterator[None]:
         warnings.simplefilter("ignore")
         try:
             yield
-        except DicomError:
+        except (DicomError, OSError):
             raise
         except Exception as error:
             raise CorruptFileError(
@@ -182,7 +222,8 @@ def _read_plain(file: BinaryIO) -> dict[str, Any]:
         if tag in _WANTED:
             keyword, convert = _WANTED[tag]
             header[keyword] = convert(head[start : start + length])
-    if header.get("NumberOfFrames") not in (None, 1):
+    is_single = header.get("NumberOfFrames") in (None, 1)
+    if not is_single or header["SOPClassUID"] in MASKS:
         raise _NotPlainError
     return header
 
@@ -196,7 +237,7 @@ def _read_file_meta(head: bytes) -> tuple[int, dict[str, Any]]:
         if tag == 0x00020000:
             end = start + length + int.from_bytes(raw, "little")
         elif tag == 0x00020002:
-            header["SOPClassUID"] = _text(raw)
+            header["MediaStorageSOPClassUID"] = header["SOPClassUID"] = _text(raw)
         elif tag == 0x00020010:
             return end, header | {"TransferSyntaxUID": _text(raw)}
     raise _NotPlainError
@@ -210,7 +251,10 @@ def _elements(
         group, number, length = struct.unpack_from("<HHI", head, offset)
         start = offset + 8
         if explicit and group != 0xFFFE:
-            if head[offset + 4 : offset + 6] in _LONG:
+            kind = head[offset + 4 : offset + 6]
+            if not kind.isalpha():
+                raise _NotPlainError
+            if kind in _LONG:
                 (length,) = struct.unpack_from("<I", head, start)
                 start += 4
             else:
@@ -262,11 +306,18 @@ _CONVERTERS: dict[str, Callable[[bytes], Any]] = {
     "DS": _numbers(float),
     "FD": _unpacked("<d"),
     "IS": _numbers(int),
-    "SQ": lambda raw: True,
+    "SQ": lambda raw: bool(raw) or None,
     "UL": _unpacked("<I"),
     "US": _unpacked("<H"),
     "US or SS": _unpacked("<H"),
 }
+_VECTORS = {"PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient"}
+_NUMBERS = {
+    keyword
+    for keyword in KEYWORDS
+    if dictionary_VR(keyword) in {"DS", "FD", "IS", "UL", "US", "US or SS"}
+}
+_TEXTS = {*KEYWORDS, "MediaStorageSOPClassUID"} - _NUMBERS - {"ImageType"}
 _WANTED = {
     tag_for_keyword(keyword): (
         keyword,
@@ -281,14 +332,27 @@ def _read_by_pydicom(path: Path) -> list[Frame]:
     with quiet_pydicom(path), open(path, "rb") as file:
         dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True)
         syntax = syntax_of(dataset)
+        stated = _plain(dataset.file_meta.get("MediaStorageSOPClassUID"))
         header = {
-            "SOPClassUID": dataset.file_meta.get("MediaStorageSOPClassUID"),
+            "SOPClassUID": stated,
+            "MediaStorageSOPClassUID": stated,
             "TransferSyntaxUID": syntax,
             **_values(dataset),
             **_place(path),
             **_pixel_bytes(file, syntax),
         }
+        spaces = dataset.get("ReferencedFrameOfReferenceSequence") or []
+        if len(spaces) == 1:  # contours state their space there
+            header.setdefault(
+                "FrameOfReferenceUID", spaces[0].get("FrameOfReferenceUID")
+            )
         per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or ()
+        if per_frame and len(per_frame) != (header.get("NumberOfFrames") or 1):
+            raise CorruptFileError(
+                f"{path.name}: NumberOfFrames is {header.get('NumberOfFrames')}, but "
+                f"PerFrameFunctionalGroupsSequence has {len(per_frame)} items. Fetch "
+                "it from its source again."
+            )
         shared = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]
         shared_values = _values_of_groups(shared[0])
         if header.get("NumberOfFrames") not in (None, 1) and not per_frame:
@@ -325,7 +389,8 @@ def _values_of_groups(groups: Dataset) -> dict[str, Any]:
     """Merge the values in all functional groups of a frame."""
     values: dict[str, Any] = {}
     for element in groups:
-        if element.VR == "SQ" and len(element.value) == 1:
+        is_private = element.tag.is_private  # vendors repeat other values in theirs
+        if not is_private and element.VR == "SQ" and len(element.value) == 1:
             values |= _values(element.value[0])
     return values
 
@@ -341,10 +406,12 @@ def _values(dataset: Dataset) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Turn what pydicom makes of a value into built-in types."""
     if isinstance(value, pydicom.Sequence):
-        return True
+        return bool(value) or None
     if isinstance(value, MultiValue):
         return tuple(map(_plain, value))
-    for kind in (int, float, str):
+    if isinstance(value, str):
+        return value.strip("\0 ") or None
+    for kind in (int, float):
         if isinstance(value, kind):
-            return kind(value) if value != "" else None
+            return kind(value)
     return value or None

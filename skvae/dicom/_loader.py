@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from .._validation import StrOptions, at_least, fit_context, positive
 from ._cache import as_json, digest_of, key_of, remember
-from ._errors import DicomError, DicomWarning, GeometryError, MaskError
+from ._errors import DicomError, DicomWarning, GeometryError, MaskError, discreet
 from ._masks import load_mask
 from ._resample import box_of, grid_of, resample
 from ._series import files_of, load_series
@@ -288,11 +288,10 @@ class VolumeLoader(TransformerMixin, BaseEstimator):
             If a parameter is not valid.
         """
         self._check()
-        sources = _sources(X, tuple(self.channels))
         parallel = Parallel(n_jobs=self.n_jobs)
         loaded = parallel(
-            delayed(self._attempt)(number, source)
-            for number, source in enumerate(sources)
+            delayed(self._attempt)(number, case)
+            for number, case in enumerate(_cases_in(X))
         )
         problems = [problem for _, problem in loaded if problem]
         if problems:
@@ -356,9 +355,19 @@ class VolumeLoader(TransformerMixin, BaseEstimator):
         return tags
 
     def _check(self):
-        for name, value in (("spacing", self.spacing), ("shape", self.shape)):
-            if np.ndim(value) and (len(value) != 3 or min(value) <= 0):
-                raise ValueError(f"`{name}` must be 3 positive numbers, got {value}.")
+        if self.shape is not None:
+            _check_three("shape", self.shape, "whole", "iu")
+        if np.ndim(self.spacing):
+            _check_three("spacing", self.spacing, "positive", "iuf")
+        if not len(self.channels):
+            raise ValueError("`channels` must name one at least.")
+        windows = self.window if isinstance(self.window, dict) else {}
+        unknown = set(windows) - set(self.channels)
+        if unknown:
+            raise ValueError(
+                f"`window` must be for the `channels` {list(self.channels)}, got "
+                f"{sorted(unknown)}."
+            )
         if self.shape is None and (self.crop == "center" or self.spacing == "fit"):
             raise ValueError("crop='center' and spacing='fit' need a `shape`.")
         if self.normalize == "window" and self.window is None:
@@ -371,16 +380,17 @@ class VolumeLoader(TransformerMixin, BaseEstimator):
                 f"ibsi=True leaves no room for `{'`, `'.join(names)}`: leave it out."
             )
 
-    def _attempt(self, number, source):
+    def _attempt(self, number, case):
         """Return a case, or a note on why there is none."""
         try:
-            return self._load(source), None
+            return self._load(_source(case, tuple(self.channels), number)), None
         except (DicomError, OSError) as error:
             if self.on_error == "nan":
                 return None, f"case {number}, {type(error).__name__}: {error}"
             error.add_note(f"This was case {number}.")
             raise
 
+    @discreet
     def _load(self, source):
         """Take a case from the cache, or make it."""
         settings = self._settings()
@@ -419,6 +429,8 @@ class VolumeLoader(TransformerMixin, BaseEstimator):
         region = None
         if mask is not None:
             region = _on(grid, mask, volumes[0])
+            if not region.any():
+                raise MaskError("The mask is too small for this spacing: none is left.")
         done = [
             self._image(volume, name, grid, region)
             for volume, name in zip(volumes, self.channels, strict=True)
@@ -432,6 +444,7 @@ class VolumeLoader(TransformerMixin, BaseEstimator):
             "shape": list(grid.shape),
             "spacing": list(grid.spacing),
             "mask_voxels": None if region is None else int(region.sum()),
+            "mask_cut": None if region is None else _share_cut(mask, volumes[0], grid),
             "settings": settings,
         }
         arrays = {
@@ -492,6 +505,11 @@ class VolumeLoader(TransformerMixin, BaseEstimator):
         fill = float(volume.array.min()) if self.fill is None else self.fill
         order = _ORDERS[self.interpolation]
         image, is_inside = resample(volume.array, volume.affine, grid, order, fill)
+        if not is_inside.any():
+            raise GeometryError(
+                f"The channel {name!r} lies elsewhere than the first one, or than the "
+                "mask. Check ImagePositionPatient."
+            )
         note = {"filled": float(1 - is_inside.mean()), "clipped": 0.0}
         if self.ibsi and volume.units == "HU":
             np.rint(image, out=image)
@@ -522,17 +540,29 @@ class VolumeLoader(TransformerMixin, BaseEstimator):
                     f"{name!r} are in units {volume.units!r}. Give (centre, width)."
                 )
             window = WINDOWS[window]
+        if np.shape(window) != (2,) or not window[1] > 0:
+            raise ValueError(
+                f"`window` must be (centre, width) with a positive width, got {window}."
+            )
         centre, width = window
         return centre - width / 2, centre + width / 2
 
     def _location_and_scale(self, values, limits):
         if self.normalize is None or not values.size:
             return 0.0, 1.0
+        if self.normalize == "window" and limits is None:
+            raise ValueError("normalize='window' needs a `window` for every channel.")
         if self.normalize == "standard":
             return values.mean(), values.std() or 1.0
         if self.normalize == "percentile":
             limits = np.percentile(values, [0.5, 99.5])
         return limits[0], (limits[1] - limits[0]) or 1.0
+
+
+def _check_three(name, value, rule, kinds):
+    array = np.asarray(value)
+    if array.shape != (3,) or array.dtype.kind not in kinds or array.min() <= 0:
+        raise ValueError(f"`{name}` must be 3 {rule} numbers above 0, got {value}.")
 
 
 @dataclass(frozen=True)
@@ -542,8 +572,11 @@ class _Channel:
     source: object
 
     def digests(self):
-        frames = self.source["frames"] if hasattr(self.source, "keys") else ()
-        return [*map(digest_of, files_of(self.source)), str(tuple(frames))]
+        digests = {path: digest_of(path) for path in files_of(self.source)}
+        if not hasattr(self.source, "keys"):
+            return list(digests.values())
+        places = zip(self.source["files"], self.source["frames"], strict=True)
+        return [f"{digests[Path(path)]} {index}" for path, index in places]
 
 
 @dataclass(frozen=True)
@@ -560,14 +593,19 @@ class _Source:
         )
 
 
-def _sources(X, channels):
-    """List what each case of a table or a list is made from."""
-    if isinstance(X, pd.DataFrame):
+def _cases_in(X):
+    """List the rows of a table, or what is in a list."""
+    if isinstance(X, str | os.PathLike) or hasattr(X, "keys"):
+        if not isinstance(X, pd.DataFrame):
+            raise TypeError(
+                "`X` must be a table or a list of cases, not a single case."
+            )
         X = [row for _, row in X.iterrows()]
-    return [_source(case, channels, number) for number, case in enumerate(X)]
+    return X
 
 
 def _source(case, channels, number):
+    """Tell what a case is made from."""
     if not hasattr(case, "keys"):
         case = {channels[0]: case}
     if channels[0] not in case and "files" in case:
@@ -578,10 +616,14 @@ def _source(case, channels, number):
             f"Case {number} of `X` lacks the `channels` {missing}, it has {list(case)}."
         )
     mask = case.get("mask")
-    has_mask = isinstance(mask, str | os.PathLike)
-    return _Source(
-        [_Channel(case[name]) for name in channels], mask if has_mask else None
-    )
+    if not isinstance(mask, str | os.PathLike):
+        if np.ndim(mask) or not pd.isna(mask):
+            raise TypeError(
+                f'"mask" of case {number} of `X` must be a path or missing, got '
+                f"{mask!r}."
+            )
+        mask = None
+    return _Source([_Channel(case[name]) for name in channels], mask)
 
 
 def _mask_of(row, number):
@@ -603,11 +645,21 @@ def _on(grid, mask, volume):
     return values >= 0.5
 
 
+def _share_cut(mask, volume, grid):
+    """Return which share of a mask lies outside of a grid."""
+    to_grid = np.linalg.solve(grid.affine, volume.affine)
+    places = np.argwhere(mask) @ to_grid[:3, :3].T + to_grid[:3, 3]
+    is_out = (places < -0.5 - 1e-6) | (places > np.array(grid.shape) - 0.5 + 1e-6)
+    return float(is_out.any(axis=1).mean())
+
+
 def _check_one_space(volumes):
-    if len({volume.frame_of_reference for volume in volumes}) > 1:
+    spaces = {volume.frame_of_reference for volume in volumes}
+    if len(volumes) > 1 and (len(spaces) > 1 or None in spaces):
         raise GeometryError(
-            "FrameOfReferenceUID differs between the channels of a case: how they lie "
-            "on each other can't be told. Register the images first."
+            "FrameOfReferenceUID differs between the channels of a case, or is "
+            "missing: how they lie on each other can't be told. Register the images "
+            "first."
         )
 
 

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.utils import iter_pixels, pixel_array
 from pydicom.uid import RTStructureSetStorage, SegmentationStorage
 
-from ._errors import CorruptFileError, MaskError
+from ._errors import CorruptFileError, DicomWarning, MaskError, discreet
 from ._headers import is_dicom, quiet_pydicom, read_frames
 from ._pixels import check_pixels
 from ._volume import Volume, hashed
@@ -29,6 +29,7 @@ _OFF_PLANE = 0.25  # slices that a contour may lie away from the plane of one
 _LISTED = 20  # choices that a message lists at most
 
 
+@discreet
 def load_mask(
     path: str | PathLike[str], like: Volume, label: Label = None
 ) -> np.ndarray:
@@ -112,7 +113,10 @@ def _from_dicom(path: Path, like: Volume, label: Label) -> np.ndarray:
             )
         if "PixelData" in dataset:
             check_pixels(read_frames(path)[0])
-        return read(dataset, like, label)
+        mask = read(dataset, like, label)
+    if read is _from_rtstruct:
+        _warn_of_gaps(mask, path.name)
+    return mask
 
 
 def _from_seg(seg: Dataset, like: Volume, label: Label) -> np.ndarray:
@@ -154,9 +158,10 @@ def _frames(seg: Dataset, indices: list[int]) -> Iterator[np.ndarray]:
 def _affines_of_frames(seg: Dataset, number: int) -> dict[int, np.ndarray]:
     """Return the affine of each frame that a segment is in, by the frame's index."""
     (shared,) = _get("SharedFunctionalGroupsSequence", seg)
+    groups = _get("PerFrameFunctionalGroupsSequence", seg)
     affines = {
         index: _affine_of_frame(own, shared)
-        for index, own in enumerate(_get("PerFrameFunctionalGroupsSequence", seg))
+        for index, own in enumerate(groups)
         if seg.SegmentationType == "LABELMAP"
         or _get_of_frame("ReferencedSegmentNumber", own, shared) == number
     }
@@ -208,11 +213,30 @@ def _from_rtstruct(structures: Dataset, like: Volume, label: Label) -> np.ndarra
     number = _choose(names, label)
     _check_space(rois[number], "ReferencedFrameOfReferenceUID", like)
     mask = np.zeros(like.shape, bool)
-    for contour in _contours(structures, number):
-        if _is_closed(contour):
-            index, corners = _corners(contour, like)
-            mask[index] ^= _fill(corners, like.shape[1:])
+    drawn = set()
+    for contour in filter(_is_closed, _contours(structures, number)):
+        index, corners = _corners(contour, like)
+        key = index, corners.tobytes()
+        if key in drawn:
+            raise MaskError(
+                f"ContourData repeats a contour in slice {index}: by the even-odd rule "
+                "the two cancel each other. Export the contours again."
+            )
+        drawn.add(key)
+        mask[index] ^= _fill(corners, like.shape[1:])
     return mask
+
+
+def _warn_of_gaps(mask: np.ndarray, name: str) -> None:
+    slices = np.flatnonzero(mask.any(axis=(1, 2)))
+    n_skipped = np.sum(np.diff(slices) - 1)
+    if n_skipped:
+        warnings.warn(
+            f"{name}: contours leave out {n_skipped} slices between others, where the "
+            "mask has gaps.",
+            DicomWarning,
+            stacklevel=2,
+        )
 
 
 def _contours(structures: Dataset, number: int) -> Iterator[Dataset]:

@@ -22,7 +22,7 @@ from ._errors import (
     DeclaredSizeError,
     DecoderMissingError,
 )
-from ._headers import Frame, quiet_pydicom, syntax_of
+from ._headers import Frame, quiet_pydicom, syntax_of, uid_of
 
 _UNDEFINED = 0xFFFFFFFF
 _RAW = {ImplicitVRLittleEndian, ExplicitVRLittleEndian}
@@ -45,13 +45,16 @@ def check_pixels(frame: Frame) -> None:
             f"{name}: PhotometricInterpretation must be MONOCHROME1 or MONOCHROME2, "
             f"got {frame.get('PhotometricInterpretation')}. Convert it to grey first."
         )
+    _check_bits(frame)
     _check_size(frame)
-    _check_decoder(UID(frame["TransferSyntaxUID"]), name)
+    _check_decoder(uid_of(frame["TransferSyntaxUID"]), name)
 
 
 def units_of(frame: Frame) -> str:
     """Return the units of the values after their rescaling."""
-    if frame.get("Modality") == "CT" and frame.get("RescaleIntercept") is not None:
+    is_rescaled = frame.get("RescaleIntercept") is not None
+    kind = frame.get("RescaleType")
+    if frame.get("Modality") == "CT" and is_rescaled and kind in (None, "HU", "US"):
         return "HU"
     if frame.get("Modality") == "PT":
         return frame.get("Units") or "arbitrary"
@@ -76,10 +79,13 @@ def decode(frames: Sequence[Frame]) -> np.ndarray:
             read = _reader(path, frames[places[0]])
             for place in places:
                 frame = frames[place]
-                stored = read(frame)
+                raw = read(frame)
+                stored = _without_spare_bits(raw, frame)
                 values[place] = _rescaled(stored, frame)
-                is_padding = _padding(stored, frame)
-                if is_padding is not None and is_padding.any():
+                is_padding = _is_padding(raw, frame)
+                if stored is not raw:
+                    is_padding |= _is_padding(stored, frame)
+                if is_padding.any():
                     padding[place] = is_padding
                     values[place][is_padding] = np.inf
     if padding:
@@ -89,13 +95,36 @@ def decode(frames: Sequence[Frame]) -> np.ndarray:
     return values
 
 
+def _check_bits(frame: Frame) -> None:
+    """Refuse attributes that contradict each other about what a pixel is."""
+    allocated = frame["BitsAllocated"]
+    stored = frame.get("BitsStored") or allocated
+    high = frame.get("HighBit")
+    if not 0 < stored <= allocated or high not in (None, stored - 1):
+        raise CorruptFileError(
+            f"{frame['path'].name}: BitsStored must be at most BitsAllocated, and 1 "
+            f"more than HighBit, got {stored}, {allocated} and {high}. Export the "
+            "images again from their source."
+        )
+    if frame.get("RescaleSlope") == 0:
+        raise CorruptFileError(
+            f"{frame['path'].name}: RescaleSlope must not be 0. Export the images "
+            "again from their source."
+        )
+
+
 def _check_size(frame: Frame) -> None:
     name = frame["path"].name
     present, declared = frame["PixelBytes"]
     bits = frame.get("BitsAllocated") or 0
     n_frames = frame.get("NumberOfFrames") or 1
     needed = frame["Rows"] * frame["Columns"] * n_frames * bits // 8
-    syntax = UID(frame["TransferSyntaxUID"])
+    syntax = uid_of(frame["TransferSyntaxUID"])
+    if declared == _UNDEFINED and syntax in _RAW:
+        raise CorruptFileError(
+            f"{name}: PixelData is encapsulated, but TransferSyntaxUID says it isn't. "
+            "Export the images again."
+        )
     if declared != _UNDEFINED and present < declared:
         raise CorruptFileError(
             f"{name} is cut off: PixelData has {present} of {declared} bytes. Fetch it "
@@ -103,11 +132,13 @@ def _check_size(frame: Frame) -> None:
         )
     is_native = declared != _UNDEFINED
     limit = 1 if is_native else _MOST_BYTES.get(syntax, _MOST_BYTES_COMPRESSED)
-    if needed > present * limit or not needed:
+    held = min(present, declared)
+    is_too_much = is_native and held >= max(2 * needed, needed + 2)
+    if needed > held * limit or not needed or is_too_much:
         raise DeclaredSizeError(
             f"{name}: Rows, Columns, NumberOfFrames and BitsAllocated declare {needed} "
-            f"bytes, which the {present} bytes of PixelData can't hold. Fetch it from "
-            "its source again."
+            f"bytes, which the {held} bytes of PixelData can't hold or don't fit. "
+            "Fetch it from its source again."
         )
 
 
@@ -140,8 +171,8 @@ def _reader(path: Path, first: Frame) -> Callable[[Frame], np.ndarray]:
         index = frame["index"] if n_frames > 1 else None
         stored = pixel_array(dataset, index=index, raw=True)
         if frame.get("ModalityLUTSequence"):
-            return apply_modality_lut(stored, dataset)
-        return _without_spare_bits(stored, frame)
+            stored = apply_modality_lut(stored, dataset)
+        return stored.reshape(frame["Rows"], frame["Columns"])
 
     return read
 
@@ -156,34 +187,36 @@ def _raw_pixels(frame: Frame) -> np.ndarray:
         count=shape[0] * shape[1],
         offset=frame["PixelStart"],
     )
-    return _without_spare_bits(stored, frame).reshape(shape)
+    return stored.reshape(shape)
 
 
 def _without_spare_bits(stored: np.ndarray, frame: Frame) -> np.ndarray:
     """Drop bits beyond BitsStored, where overlays once lay."""
     spare = frame["BitsAllocated"] - (frame.get("BitsStored") or frame["BitsAllocated"])
-    if spare and stored.dtype.kind in "iu":
-        return (stored << spare) >> spare
-    return stored
+    is_stored = stored.dtype.kind in "iu" and not frame.get("ModalityLUTSequence")
+    return (stored << spare) >> spare if spare and is_stored else stored
 
 
-def _padding(stored: np.ndarray, frame: Frame) -> np.ndarray | None:
+def _is_padding(stored: np.ndarray, frame: Frame) -> np.ndarray:
     """Tell which pixels hold no image."""
     low = frame.get("PixelPaddingValue")
     is_stored = stored.dtype.kind in "iu" and not frame.get("ModalityLUTSequence")
     if low is None or not is_stored:
-        return None
-    high = frame.get("PixelPaddingRangeLimit")
-    # Both are often written as unsigned where the pixels are signed.
-    low, high = (
-        np.array([low, low if high is None else high])
-        .astype(np.int64)
-        .astype(stored.dtype)
-    )
-    if low == high:
-        return stored == low
-    low, high = sorted((low, high))
-    return (stored >= low) & (stored <= high)
+        return np.zeros((), dtype=bool)
+    other = frame.get("PixelPaddingRangeLimit")
+    ends = (low, low if other is None else other)
+    low, high = sorted(_reread(value, stored.dtype) for value in ends)
+    return stored == low if low == high else (stored >= low) & (stored <= high)
+
+
+def _reread(value: int, kind: np.dtype) -> int:
+    """Read a value that was written as unsigned as the signed one it is, or back."""
+    limits, span = np.iinfo(kind), 2 ** (8 * kind.itemsize)
+    if kind.kind == "i" and limits.max < value < span:
+        return value - span
+    if kind.kind == "u" and -span // 2 <= value < 0:
+        return value + span
+    return value
 
 
 def _rescaled(stored: np.ndarray, frame: Frame) -> np.ndarray:

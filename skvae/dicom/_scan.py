@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 from joblib import Parallel, delayed
 
-from ._errors import DicomError, DicomWarning
+from ._errors import CorruptFileError, DicomError, DicomWarning
 from ._geometry import split
-from ._headers import MASKS, Frame, is_dicom, is_image, read_frames
+from ._headers import MASKS, Frame, claims_dicom, is_dicom, is_image, read_frames
 from ._series import by_series, files_in, lay_out
 from ._volume import spacing_of
 
@@ -81,8 +81,11 @@ def scan(
     ['MR', 'MR', 'MR']
     """
     if not Path(root).is_dir():
-        raise NotADirectoryError(f"`root` must be a folder, got {os.fspath(root)!r}.")
-    paths = list(files_in(Path(root), follow_links))
+        raise NotADirectoryError(
+            f"`root` must be a folder, {Path(root).name!r} is none."
+        )
+    locked: list[OSError] = []
+    paths = list(files_in(Path(root), follow_links, locked.append))
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     read = Parallel(n_jobs=n_jobs)(delayed(_read)(chunk) for chunk in chunks)
     frames = [frame for part, _, _ in read for frame in part]
@@ -95,7 +98,9 @@ def scan(
         )
     masks = [frame for frame in frames if frame.get("SOPClassUID") in MASKS]
     rows = [_row(volume, masks) for volume in _volumes(filter(is_image, frames))]
-    rows += [_row_of_problem(*problem) for _, part, _ in read for problem in part]
+    problems = [problem for _, part, _ in read for problem in part]
+    problems += [(Path(error.filename), _reason(error)) for error in locked]
+    rows += [_row_of_problem(*problem) for problem in problems]
     return pd.DataFrame(rows, columns=_NAMES)
 
 
@@ -106,6 +111,8 @@ def _read(paths: Iterable[Path]) -> tuple[list[Frame], list[tuple[Path, str]], i
         try:
             if is_dicom(path):
                 frames += read_frames(path)
+            elif claims_dicom(path):
+                raise CorruptFileError(f"{path.name} is damaged: it is no DICOM file.")
             else:
                 n_others += 1
         except (DicomError, OSError) as error:
@@ -145,10 +152,11 @@ def _row_of_problem(path: Path, problem: str) -> dict[str, Any]:
 def _is_of(mask: Frame, image: Frame) -> bool:
     """Tell whether a mask lies in the space of an image."""
     return all(
-        mask.get(keyword) == image.get(keyword)
+        image.get(keyword) and mask.get(keyword) == image[keyword]
         for keyword in ("PatientID", "FrameOfReferenceUID")
     )
 
 
 def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    text = getattr(error, "strerror", None) or str(error)  # without folders
+    return f"{type(error).__name__}: {text}"

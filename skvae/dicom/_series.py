@@ -2,10 +2,10 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pydicom
@@ -15,10 +15,19 @@ from ._errors import (
     ConflictingPatientsError,
     CorruptFileError,
     DicomWarning,
+    InconsistentSeriesError,
     NoImagesError,
+    discreet,
 )
 from ._geometry import Layout, arrange
-from ._headers import Frame, is_dicom, is_image, quiet_pydicom, read_frames
+from ._headers import (
+    Frame,
+    claims_dicom,
+    is_dicom,
+    is_image,
+    quiet_pydicom,
+    read_frames,
+)
 from ._pixels import check_pixels, decode, units_of
 from ._suv import suv_factor
 from ._volume import Volume, hashed
@@ -26,6 +35,7 @@ from ._volume import Volume, hashed
 Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, Any]
 
 
+@discreet
 def load_series(
     source: Source,
     *,
@@ -67,6 +77,7 @@ def load_series(
         Of the kind that says what can't be read, with the file and the attribute:
         `NoImagesError`, `AmbiguousSeriesError`, `ConflictingPatientsError`,
         `MixedOrientationError`, `MixedMatrixError`, `MixedSpacingError`,
+        `InconsistentSeriesError`,
         `MissingSlicesError`, `NonUniformSpacingError`, `DuplicatePositionError`,
         `GeometryError`, `CorruptFileError`, `DeclaredSizeError`,
         `DecoderMissingError`, `ColorImageError`, `SUVError`.
@@ -121,6 +132,7 @@ def lay_out(frames: Sequence[Frame], irregular: str = "raise") -> Layout:
     _refuse_conflicting_patients(frames)
     for frame in frames:
         check_pixels(frame)
+    _refuse_mixed_units(frames)
     return arrange(frames, irregular)
 
 
@@ -132,10 +144,20 @@ def by_series(frames: Iterable[Frame]) -> dict[str | None, list[Frame]]:
     return series
 
 
-def files_in(root: Path, follow_links: bool = False) -> Iterator[Path]:
+def _raise(error: OSError) -> NoReturn:
+    raise error
+
+
+def files_in(
+    root: Path,
+    follow_links: bool = False,
+    on_error: Callable[[OSError], object] = _raise,
+) -> Iterator[Path]:
     """List the files of a folder and of those below it, each folder once."""
     seen = set()
-    for folder, names, files in os.walk(root, followlinks=follow_links):
+    for folder, names, files in os.walk(
+        root, onerror=on_error, followlinks=follow_links
+    ):
         status = os.stat(folder)
         if (status.st_dev, status.st_ino) in seen:
             names.clear()
@@ -148,27 +170,45 @@ def files_in(root: Path, follow_links: bool = False) -> Iterator[Path]:
 def files_of(source: Source) -> list[Path]:
     """List the DICOM files of a series, in a fixed order."""
     row: Any = source
-    if hasattr(row, "keys"):
+    if _is_row(row):
         return [Path(path) for path in dict.fromkeys(row["files"])]
+    if hasattr(row, "columns"):
+        raise TypeError("`source` must be one row of a table, not the table.")
     if not isinstance(source, str | os.PathLike):
         return list(map(Path, source))
     path = Path(source)
     if not path.exists():
         raise FileNotFoundError(f"There is no file or folder {path.name!r}.")
-    return list(filter(is_dicom, files_in(path))) if path.is_dir() else [path]
+    return list(filter(claims_dicom, files_in(path))) if path.is_dir() else [path]
 
 
 def _frames_of(source: Source) -> list[Frame]:
     """Read the headers of all images in a source."""
     frames = [frame for path in files_of(source) for frame in _images(path)]
     row: Any = source
-    if not hasattr(row, "keys"):
+    if not _is_row(row):
         return frames
-    wanted = set(zip(row["files"], row["frames"], strict=True))
-    return [f for f in frames if (str(f["path"]), f["index"]) in wanted]
+    found = {(frame["path"], frame["index"]): frame for frame in frames}
+    wanted = [
+        (Path(p), index) for p, index in zip(row["files"], row["frames"], strict=True)
+    ]
+    for path, index in wanted:
+        if (path, index) not in found:
+            raise NoImagesError(
+                f"{path.name} has no image in frame {index}, which the row names. Scan "
+                "the folder again."
+            )
+    return [found[place] for place in wanted]
+
+
+def _is_row(source: Any) -> bool:
+    """Tell rows of `scan` from paths and tables."""
+    return hasattr(source, "keys") and not hasattr(source, "columns")
 
 
 def _images(path: Path) -> list[Frame]:
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path.name!r}.")
     if not is_dicom(path):
         raise CorruptFileError(f"{path.name} is not a DICOM file, or is damaged.")
     return [frame for frame in read_frames(path) if is_image(frame)]
@@ -203,6 +243,16 @@ def _refuse_conflicting_patients(frames: Sequence[Frame]) -> None:
         )
 
 
+def _refuse_mixed_units(frames: Sequence[Frame]) -> None:
+    for frame in frames:
+        if units_of(frame) != units_of(frames[0]):
+            raise InconsistentSeriesError(
+                "RescaleIntercept or RescaleType is not the same in "
+                f"{frame['path'].name} and {frames[0]['path'].name}: one is without "
+                "units. Fetch the series from its source again."
+            )
+
+
 def _on_grid(values: np.ndarray, layout: Layout) -> np.ndarray:
     """Interpolate between slices, where not every place of the grid has one."""
     if layout.is_regular:
@@ -216,8 +266,12 @@ def _on_grid(values: np.ndarray, layout: Layout) -> np.ndarray:
     return (1 - weight) * values[before] + weight * values[after]
 
 
+def _moment(frame: Frame) -> str:
+    return str(frame.get("AcquisitionDate")) + str(frame.get("AcquisitionTime"))
+
+
 def _suv_factor_of(frames: Sequence[Frame]) -> np.float32:
-    first = min(frames, key=lambda frame: frame.get("AcquisitionTime") or "")
+    first = min(frames, key=_moment)
     with quiet_pydicom(first["path"]):
         dataset = pydicom.dcmread(first["path"], stop_before_pixels=True)
         return np.float32(suv_factor(dataset, first["path"].name))
