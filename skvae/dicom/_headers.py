@@ -168,7 +168,9 @@ def uid_of(text: str | None) -> UID:
 def _require_whole(frame: Frame) -> None:
     """Refuse a file that ends before it says what it must."""
     needed = ["SOPClassUID"]
-    if is_image(frame):
+    if not uid_of(frame.get("SOPClassUID")).is_valid:
+        frame = {"path": frame["path"]}
+    elif is_image(frame):
         needed += ["Rows", "Columns", "BitsAllocated", "PixelBytes"]
     for keyword in needed:
         if not frame.get(keyword):
