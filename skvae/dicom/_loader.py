@@ -13,11 +13,12 @@ from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from .._validation import StrOptions, at_least, fit_context, positive
-from ._cache import as_json, digest_of, key_of, remember
+from ._cache import as_json, key_of, remember
+from ._cases import cases_in, source_of
 from ._errors import DicomError, DicomWarning, GeometryError, MaskError, discreet
 from ._masks import load_mask
 from ._resample import box_of, grid_of, resample
-from ._series import files_of, load_series
+from ._series import load_series
 from ._volume import Volume, spacing_of
 
 WINDOWS = {
@@ -291,7 +292,7 @@ class VolumeLoader(TransformerMixin, BaseEstimator):
         parallel = Parallel(n_jobs=self.n_jobs)
         loaded = parallel(
             delayed(self._attempt)(number, case)
-            for number, case in enumerate(_cases_in(X))
+            for number, case in enumerate(cases_in(X))
         )
         problems = [problem for _, problem in loaded if problem]
         if problems:
@@ -383,7 +384,7 @@ class VolumeLoader(TransformerMixin, BaseEstimator):
     def _attempt(self, number, case):
         """Return a case, or a note on why there is none."""
         try:
-            return self._load(_source(case, tuple(self.channels), number)), None
+            return self._load(source_of(case, tuple(self.channels), number)), None
         except (DicomError, OSError) as error:
             if self.on_error == "nan":
                 return None, f"case {number}, {type(error).__name__}: {error}"
@@ -563,80 +564,6 @@ def _check_three(name, value, rule, kinds):
     array = np.asarray(value)
     if array.shape != (3,) or array.dtype.kind not in kinds or array.min() <= 0:
         raise ValueError(f"`{name}` must be 3 {rule} numbers above 0, got {value}.")
-
-
-@dataclass(frozen=True)
-class _Channel:
-    """A series to read: a folder, files, or a row of `scan`."""
-
-    source: object
-
-    def digests(self):
-        digests = {path: digest_of(path) for path in files_of(self.source)}
-        if not hasattr(self.source, "keys"):
-            return list(digests.values())
-        places = zip(self.source["files"], self.source["frames"], strict=True)
-        return [f"{digests[Path(path)]} {index}" for path, index in places]
-
-
-@dataclass(frozen=True)
-class _Source:
-    """What a case is made from."""
-
-    channels: list[_Channel]
-    mask: object
-
-    def digests(self):
-        digests = [digest for channel in self.channels for digest in channel.digests()]
-        return (
-            digests if self.mask is None else [*digests, "mask", digest_of(self.mask)]
-        )
-
-
-def _cases_in(X):
-    """List the rows of a table, or what is in a list."""
-    if isinstance(X, str | os.PathLike) or hasattr(X, "keys"):
-        if not isinstance(X, pd.DataFrame):
-            raise TypeError(
-                "`X` must be a table or a list of cases, not a single case."
-            )
-        X = [row for _, row in X.iterrows()]
-    return X
-
-
-def _source(case, channels, number):
-    """Tell what a case is made from."""
-    if not hasattr(case, "keys"):
-        case = {channels[0]: case}
-    if channels[0] not in case and "files" in case:
-        case = {channels[0]: case, "mask": _mask_of(case, number)}
-    missing = [name for name in channels if name not in case]
-    if missing:
-        raise ValueError(
-            f"Case {number} of `X` lacks the `channels` {missing}, it has {list(case)}."
-        )
-    mask = case.get("mask")
-    if not isinstance(mask, str | os.PathLike):
-        if np.ndim(mask) or not pd.isna(mask):
-            raise TypeError(
-                f'"mask" of case {number} of `X` must be a path or missing, got '
-                f"{mask!r}."
-            )
-        mask = None
-    return _Source([_Channel(case[name]) for name in channels], mask)
-
-
-def _mask_of(row, number):
-    """Return the mask of a row of `scan`: the one named, or the only one there."""
-    masks = row.get("masks", ())
-    if "mask" in row:
-        return row["mask"]
-    if len(masks) > 1:
-        raise MaskError(
-            f'Case {number} of `X` has {len(masks)} files in "masks": name the one '
-            'that is meant in a column "mask".'
-        )
-    return masks[0] if masks else None
 
 
 def _on(grid, mask, volume):

@@ -1,0 +1,86 @@
+"""What a case is made from: series and a mask, in tables, lists and mappings."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ._cache import digest_of
+from ._errors import MaskError
+from ._series import files_of
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A series to read: a folder, files, or a row of `scan`."""
+
+    source: Any
+
+    def digests(self) -> list[str]:
+        """Hash what is read, frame by frame where a row names them."""
+        digests = {path: digest_of(path) for path in files_of(self.source)}
+        if not hasattr(self.source, "keys"):
+            return list(digests.values())
+        places = zip(self.source["files"], self.source["frames"], strict=True)
+        return [f"{digests[Path(path)]} {index}" for path, index in places]
+
+
+@dataclass(frozen=True)
+class Source:
+    """All that a case is made from."""
+
+    channels: list[Channel]
+    mask: str | os.PathLike[str] | None
+
+    def digests(self) -> list[str]:
+        """Hash the contents of all files."""
+        digests = [digest for channel in self.channels for digest in channel.digests()]
+        return digests + ([] if self.mask is None else ["mask", digest_of(self.mask)])
+
+
+def cases_in(X: Any) -> Iterable[Any]:
+    """List the rows of a table, or what is in a list."""
+    if isinstance(X, pd.DataFrame):
+        return [row for _, row in X.iterrows()]
+    if isinstance(X, str | os.PathLike) or hasattr(X, "keys"):
+        raise TypeError("`X` must be a table or a list of cases, not a single case.")
+    return X
+
+
+def source_of(case: Any, channels: Sequence[str], number: int) -> Source:
+    """Tell what a case is made from."""
+    if not hasattr(case, "keys"):
+        case = {channels[0]: case}
+    if channels[0] not in case and "files" in case:
+        case = {channels[0]: case, "mask": _mask_of(case, number)}
+    missing = [name for name in channels if name not in case]
+    if missing:
+        raise ValueError(
+            f"Case {number} of `X` lacks the `channels` {missing}, it has {list(case)}."
+        )
+    mask = case.get("mask")
+    if not isinstance(mask, str | os.PathLike):
+        if np.ndim(mask) or not pd.isna(mask):
+            raise TypeError(
+                f'"mask" of case {number} of `X` must be a path or missing, got '
+                f"{mask!r}."
+            )
+        mask = None
+    return Source([Channel(case[name]) for name in channels], mask)
+
+
+def _mask_of(row: Any, number: int) -> Any:
+    """Return the mask of a row of `scan`: the one named, or the only one there."""
+    masks = row.get("masks", ())
+    if "mask" in row:
+        return row["mask"]
+    if len(masks) > 1:
+        raise MaskError(
+            f'Case {number} of `X` has {len(masks)} files in "masks": name the one '
+            'that is meant in a column "mask".'
+        )
+    return masks[0] if masks else None
