@@ -339,30 +339,38 @@ def _read_by_pydicom(path: Path) -> list[Frame]:
             "SOPClassUID": stated,
             "MediaStorageSOPClassUID": stated,
             "TransferSyntaxUID": syntax,
+            **_space_of_contours(dataset),
             **_values(dataset),
             **_place(path),
             **_pixel_bytes(file, syntax),
         }
-        spaces = dataset.get("ReferencedFrameOfReferenceSequence") or []
-        if len(spaces) == 1:  # contours state their space there
-            header.setdefault(
-                "FrameOfReferenceUID", spaces[0].get("FrameOfReferenceUID")
-            )
-        per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or ()
-        if per_frame and len(per_frame) != (header.get("NumberOfFrames") or 1):
-            raise CorruptFileError(
-                f"{path.name}: NumberOfFrames is {header.get('NumberOfFrames')}, but "
-                f"PerFrameFunctionalGroupsSequence has {len(per_frame)} items. Fetch "
-                "it from its source again."
-            )
-        shared = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]
-        shared_values = _values_of_groups(shared[0])
-        if header.get("NumberOfFrames") not in (None, 1) and not per_frame:
-            header["ImagePositionPatient"] = None  # is that of the first frame alone
-        return [
-            header | shared_values | _values_of_groups(groups) | {"index": index}
-            for index, groups in enumerate(per_frame)
-        ] or [header]
+        return _frames_in(dataset, header)
+
+
+def _space_of_contours(dataset: Dataset) -> dict[str, Any]:
+    spaces = dataset.get("ReferencedFrameOfReferenceSequence") or []
+    return _values(spaces[0]) if len(spaces) == 1 else {}
+
+
+def _frames_in(dataset: Dataset, header: dict[str, Any]) -> list[Frame]:
+    """Spread what functional groups say over the frames."""
+    n_frames = header.get("NumberOfFrames") or 1
+    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    if not per_frame:
+        # What position there is, is that of the first frame.
+        return [header if n_frames == 1 else header | {"ImagePositionPatient": None}]
+    if len(per_frame) != n_frames:
+        raise CorruptFileError(
+            f"{header['path'].name}: NumberOfFrames is {n_frames}, but "
+            f"PerFrameFunctionalGroupsSequence has {len(per_frame)} items. Fetch it "
+            "from its source again."
+        )
+    shared = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]
+    header = header | _values_of_groups(shared[0])
+    return [
+        header | _values_of_groups(groups) | {"index": index}
+        for index, groups in enumerate(per_frame)
+    ]
 
 
 def syntax_of(dataset: Dataset) -> UID:
