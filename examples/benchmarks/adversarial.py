@@ -158,7 +158,7 @@ def content(X, y, X_test, y_test):
     print({k: round(v, 3) for k, v in model.history_[-1].items()})
 
 
-def label_run(X, y, X_test, y_test, n_labels, seed, width, batch_size):
+def label_run(X, y, X_test, y_test, n_labels, seed, width, batch_size, **options):
     start = time.perf_counter()
     model = AAEClassifier(
         architecture=MLP((width, width)),
@@ -169,6 +169,7 @@ def label_run(X, y, X_test, y_test, n_labels, seed, width, batch_size):
         input_noise=0.3,
         adversarial_weight=1.0,
         random_state=seed,
+        **options,
     ).fit(X, only_some(y, n_labels, seed))
     print(
         f"pool {len(X)}, {n_labels} labels, seed {seed}: "
@@ -187,8 +188,12 @@ def labels(X, y, X_test, y_test):
 
 def labels_full(X, y, X_test, y_test):
     """A pool of 60,000, 1000-1000, 40 epochs, one seed."""
-    for n_labels in (100, 1000):
-        label_run(X, y, X_test, y_test, n_labels, 0, 1000, 100)
+    settled = {
+        "posterior": "gaussian",
+        "callbacks": [LRScheduler(LambdaLR, lr_lambda=falling)],
+    }
+    label_run(X, y, X_test, y_test, 100, 0, 1000, 100)
+    label_run(X, y, X_test, y_test, 1000, 0, 1000, 100, **settled)
 
 
 def clusters(X, y, X_test, y_test):
