@@ -66,8 +66,8 @@ def source_of(case: Any, channels: Sequence[str], number: int) -> Source:
     if not isinstance(mask, str | os.PathLike):
         if np.ndim(mask) or not pd.isna(mask):
             raise TypeError(
-                f'"mask" of case {number} of `X` must be a path or missing, got '
-                f"{mask!r}."
+                f'"mask" of case {number} of `X` must be a path or missing, got a '
+                f"{type(mask).__name__}."
             )
         mask = None
     return Source([Channel(case[name]) for name in channels], mask)

@@ -91,11 +91,6 @@ def normal_of(frame: Frame) -> np.ndarray:
     return np.cross(*_axes(frame))
 
 
-def voxel_map(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return the matrix that takes indices of one grid to those of another."""
-    return np.linalg.solve(target, source)
-
-
 def _axes(frame: Frame) -> np.ndarray:
     """Return the unit vectors along rows and along columns."""
     axes = np.reshape(frame["ImageOrientationPatient"], (2, 3))
@@ -130,6 +125,8 @@ def _equal(one: object, other: object) -> bool:
     return one == other
 
 
+_SPLIT = {"ImageOrientationPatient", "matrix"}  # by `scan`
+_BY_SCAN = ", or a row of `scan`, which tells them apart."
 _SHARED: list[tuple[str, Callable[..., bool], type[DicomError]]] = [
     ("ImageOrientationPatient", _same_cosines, MixedOrientationError),
     ("matrix", _equal, MixedMatrixError),
@@ -161,8 +158,8 @@ def _require_same(
             raise error(
                 f"{name} differ within one series: {_get(first, keyword)} in "
                 f"{first['path'].name}, {_get(frame, keyword)} in "
-                f"{frame['path'].name}. Give the files of one volume, or a row of "
-                "`scan`, which tells them apart."
+                f"{frame['path'].name}. Give the files of one volume"
+                f"{_BY_SCAN if keyword in _SPLIT else '.'}"
             )
 
 

@@ -17,7 +17,7 @@ from ._cache import as_json, key_of, remember
 from ._cases import cases_in, source_of
 from ._errors import DicomError, DicomWarning, GeometryError, MaskError, discreet
 from ._masks import load_mask
-from ._resample import box_of, grid_of, resample
+from ._resample import box_of, grid_of, resample, share_cut
 from ._series import load_series
 from ._volume import Volume, spacing_of
 
@@ -249,10 +249,12 @@ class VolumeLoader(TransformerMixin, BaseEstimator):
         ------
         DicomError
             If a case can't be read and ``on_error="raise"``.
+        TypeError
+            If `X` is a single case, or a mask is not a path.
         ValueError
             If a parameter is not valid, or cases differ in shape.
         """
-        cases = list(self.load_cases(X))
+        cases = self.load_cases(X)
         shapes = {case.image.shape for case in cases if case is not None}
         if len(shapes) != 1:
             raise ValueError(
@@ -445,7 +447,9 @@ class VolumeLoader(TransformerMixin, BaseEstimator):
             "shape": list(grid.shape),
             "spacing": list(grid.spacing),
             "mask_voxels": None if region is None else int(region.sum()),
-            "mask_cut": None if region is None else _share_cut(mask, volumes[0], grid),
+            "mask_cut": None
+            if region is None
+            else share_cut(mask, volumes[0].affine, grid),
             "settings": settings,
         }
         arrays = {
@@ -570,14 +574,6 @@ def _on(grid, mask, volume):
     """Interpolate a mask linearly, and cut it at one half."""
     values, _ = resample(mask.astype(np.float32), volume.affine, grid, 1, 0.0)
     return values >= 0.5
-
-
-def _share_cut(mask, volume, grid):
-    """Return which share of a mask lies outside of a grid."""
-    to_grid = np.linalg.solve(grid.affine, volume.affine)
-    places = np.argwhere(mask) @ to_grid[:3, :3].T + to_grid[:3, 3]
-    is_out = (places < -0.5 - 1e-6) | (places > np.array(grid.shape) - 0.5 + 1e-6)
-    return float(is_out.any(axis=1).mean())
 
 
 def _check_one_space(volumes):

@@ -83,10 +83,24 @@ def box_of(
 
     The voxel of index i reaches from i - 0.5 to i + 0.5.
     """
-    to_grid = np.linalg.solve(grid.affine, affine)
-    places = np.argwhere(mask) @ to_grid[:3, :3].T + to_grid[:3, 3]
-    half = np.abs(to_grid[:3, :3]).sum(axis=1) / 2
+    places, to_grid = _places(mask, affine, grid)
+    half = np.abs(to_grid).sum(axis=1) / 2
     return places.min(axis=0) - half, places.max(axis=0) + half
+
+
+def share_cut(mask: np.ndarray, affine: np.ndarray, grid: Grid) -> float:
+    """Return which share of the voxels of a mask lies outside of a grid."""
+    places, _ = _places(mask, affine, grid)
+    is_out = (places < -0.5 - 1e-6) | (places > np.array(grid.shape) - 0.5 + 1e-6)
+    return float(is_out.any(axis=1).mean())
+
+
+def _places(
+    mask: np.ndarray, affine: np.ndarray, grid: Grid
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the voxels of a mask in indices of a grid, and the turn to it."""
+    to_grid = np.linalg.solve(grid.affine, affine)
+    return np.argwhere(mask) @ to_grid[:3, :3].T + to_grid[:3, 3], to_grid[:3, :3]
 
 
 def resample(
