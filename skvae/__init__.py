@@ -4,6 +4,7 @@ from ._aae import AAE
 from ._aae_classifier import AAEClassifier, AAEClusterer
 from ._adversarial import DiscriminatorWarning
 from ._ae import AE
+from ._cache import CacheWarning
 from ._supervised_aae import SupervisedAAE
 from ._vae import VAE, PosteriorCollapseWarning
 from .architectures import MLP, Conv, ResNet
@@ -17,6 +18,7 @@ __all__ = [
     "VAE",
     "AAEClassifier",
     "AAEClusterer",
+    "CacheWarning",
     "Conv",
     "DiscriminatorWarning",
     "PosteriorCollapseWarning",

@@ -87,9 +87,10 @@ class AAE(BaseAdversarial):
     warm_start : bool, default=False
         Whether `fit` goes on from the last solution instead of starting anew.
     memory : str, path or joblib.Memory, default=None
-        Where trained networks are kept, so that a search over `layer` or over anything
-        downstream trains each network once per fold. A fit found there runs no
-        callbacks, and ``random_state=None`` then means the draw of the first time.
+        Folder where trained networks are kept (of a Memory, its location), so that a
+        search over `layer` or over anything downstream trains each network once per
+        fold. A fit found there runs no callbacks, and ``random_state=None`` then means
+        the draw of the first time. A training that was cut off is not kept.
     callbacks : list of skorch callbacks, default=None
         Called during training, as in ``skorch.NeuralNet``.
     device : str, default="auto"

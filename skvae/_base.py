@@ -6,9 +6,11 @@ import warnings
 from contextlib import contextmanager
 from importlib.metadata import version
 from numbers import Integral
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from joblib import Memory
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.utils import check_random_state
@@ -18,8 +20,10 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
-from ._memory import fingerprint, remember
+from ._cache import CacheWarning, key_of, remember
+from ._fingerprint import fingerprint
 from ._random import child_seed, draw_seed
+from ._trees import pack, unpack
 from ._validation import (
     HasMethods,
     StrOptions,
@@ -97,7 +101,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         "n_iter_no_change": [at_least(1, Integral)],
         "tol": [at_least(0)],
         "warm_start": ["boolean"],
-        "memory": [str, os.PathLike, HasMethods("cache"), None],
+        "memory": [str, os.PathLike, Memory, None],
         "callbacks": [list, None],
         "device": [str],
         "random_state": ["random_state"],
@@ -471,8 +475,16 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
 
     def _remember(self, task, context):
         """Train, or take from `memory` what the same training gave before."""
-        if self.memory is None:
-            return self._train(task, context)
+        return remember(
+            _folder_of(self.memory),
+            lambda: self._key_of(task),
+            lambda: self._train(task, context),
+            pack=_packed,
+            unpack=lambda kept: self._net_in_state(unpack(kept), self.device),
+        )
+
+    def _key_of(self, task):
+        """Hash all that decides the result of a training."""
         parameters = self.get_params(deep=False)
         for name in ("layer", "memory", "verbose", "random_state"):
             parameters.pop(name)
@@ -480,11 +492,8 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         inputs = task if self.random_state is not None else task._replace(seed=None)
         versions = version("skvae"), version("torch")
         shares = getattr(self, "class_prior_", None)
-        key = fingerprint((type(self), versions, parameters, inputs, shares))
-        state = remember(
-            self.memory, key, lambda: self._train(task, context).get_state()
-        )
-        return self._net_in_state(state, self.device)
+        decisive = type(self), parameters, inputs, self.sample_shape_, shares
+        return key_of(versions, fingerprint(decisive))
 
     def _train(self, task, context):
         """Build a net, fresh or in an earlier state, and train it."""
@@ -679,6 +688,28 @@ def _unchanged_on_error(estimator):
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+def _folder_of(memory):
+    """Return where trained networks are kept, None for nowhere."""
+    location = memory.location if isinstance(memory, Memory) else memory
+    return None if location is None else Path(location, "networks")
+
+
+def _packed(net):
+    """Turn a net into arrays to keep, unless its training was cut off."""
+    if net.interrupted_:
+        return None
+    try:
+        return pack(net.get_state())
+    except TypeError as error:
+        warnings.warn(
+            f"`memory` keeps no network whose callbacks write this to the history: "
+            f"{error} Write numbers, text or arrays.",
+            CacheWarning,
+            stacklevel=5,
+        )
+        return None
 
 
 def _keep_classes(task, index, held_out):

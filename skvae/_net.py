@@ -115,6 +115,7 @@ class Net(NeuralNet):
         weights = list(self.module_.state_dict().values())
         last_epoch = Snapshot()
         rates = self._learning_rates()
+        self.interrupted_ = False
         self.notify("on_train_begin", X=X, y=y)
         if self.history:  # a schedule made anew takes the step again that it took last
             self._set_learning_rates(rates)
@@ -126,6 +127,7 @@ class Net(NeuralNet):
             except KeyboardInterrupt:
                 if not last_epoch.taken:
                     raise
+                self.interrupted_ = True
                 self._fall_back(last_epoch)
                 break
             try:
@@ -136,6 +138,7 @@ class Net(NeuralNet):
                     if stopping.reached(loss, weights):
                         break
             except KeyboardInterrupt:  # how skorch's callbacks stop a training
+                self.interrupted_ = True
                 break
         if stopping is not None:
             stopping.restore_best(weights)

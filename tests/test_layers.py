@@ -3,16 +3,17 @@ import threading
 import numpy as np
 import pytest
 import torch
+from cases import MODELS
 from joblib import Memory, parallel_config
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from skorch.callbacks import EpochScoring, LRScheduler
+from skorch.callbacks import Callback, EpochScoring, LRScheduler
 
 import skvae._net
-from skvae import AE, MLP, VAE, Conv
+from skvae import AE, MLP, VAE, CacheWarning, Conv
 
 FIT = {"max_iter": 8, "random_state": 0}
 
@@ -318,11 +319,88 @@ def test_callbacks_are_part_of_the_key(digits, trainings, tmp_path):
 
 
 def test_cache_holds_no_value_of_the_data(digits, tmp_path):
+    X, y = digits[0].astype(np.float64), digits[1]
+    X[0] += np.pi
+    AE(2, memory=tmp_path, **FIT).fit(X, y)
+    (path,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    with np.load(path, allow_pickle=False) as kept:
+        values = np.concatenate(
+            [kept[n].ravel() for n in kept if kept[n].dtype == "f4"]
+        )
+    assert not np.isin(X[0].astype(np.float32), values).any()
+
+
+def test_the_shape_of_a_sample_is_part_of_the_key(digits, trainings, tmp_path):
     X, _ = digits
-    AE(2, memory=tmp_path, **FIT).fit(X)
-    (metadata,) = tmp_path.rglob("metadata.json")
-    assert "0.3125" not in metadata.read_text()
-    assert "array" not in metadata.read_text()
+    model = AE(2, architecture=Conv(channels=(4,)), memory=tmp_path, **FIT).fit(X)
+    fits = [
+        lambda: clone(model).fit(X.reshape(-1, 4, 16)),
+        lambda: clone(model).fit(X.reshape(-1, 64)),
+    ]
+    for n_trained, fit in enumerate(fits, start=2):
+        assert fit().loss_curve_ != model.loss_curve_
+        assert trainings() == n_trained
+    again = clone(model).set_params(image_shape=(8, 8)).fit(X.reshape(-1, 64))
+    assert_array_equal(again.loss_curve_, model.loss_curve_)
+
+
+class Interrupt(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            raise KeyboardInterrupt
+
+
+class InterruptWithin(Callback):
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == 3:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("interrupt", [Interrupt, InterruptWithin])
+@pytest.mark.filterwarnings("ignore:Training was interrupted")
+def test_a_training_that_was_cut_off_is_not_kept(interrupt, digits, tmp_path):
+    X, _ = digits
+    model = AE(2, memory=tmp_path, callbacks=[interrupt()], max_iter=4, random_state=0)
+    assert model.fit(X).n_iter_ == 2
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("name", ["AE", "VAE", "AAEClassifier"])
+def test_a_damaged_entry_is_never_used(name, digits, tmp_path):
+    X, y = digits
+    model, small = MODELS[name]
+    model = model(2, memory=tmp_path, **small).fit(X, y)
+    (path,) = tmp_path.rglob("*.npz")
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        damaged = bytearray(whole)
+        for place in rng.integers(len(whole), size=3):
+            damaged[place] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        again = clone(model).fit(X, y)
+        assert_array_equal(again.transform(X), model.transform(X))
+    assert clone(model).fit(X, y).history_ is not None
+
+
+def test_what_callbacks_write_is_kept_or_a_warning_says_so(digits, trainings, tmp_path):
+    X, _ = digits
+
+    class Note(Callback):
+        def __init__(self, value):
+            self.value = value
+
+        def on_epoch_end(self, net, **kwargs):
+            net.history.record("note", self.value)
+
+    model = AE(2, memory=tmp_path, callbacks=[Note(np.float32(0.1))], **FIT)
+    history = model.fit(X).history_
+    assert clone(model).fit(X).history_ == history
+    assert trainings() == 1
+    model.set_params(callbacks=[Note(object())])
+    with pytest.warns(CacheWarning, match="object is no array"):
+        model.fit(X)
+    assert model.n_iter_ == FIT["max_iter"]
 
 
 def test_a_remembered_training_still_checks_the_layer(digits, tmp_path):

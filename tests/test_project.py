@@ -19,7 +19,7 @@ ROOT = Path(skvae.__file__).parent
 
 # A file imports only from floors below its own.
 FLOORS = [
-    {"_memory", "_random", "_validation", "datasets"},
+    {"_cache", "_fingerprint", "_random", "_trees", "_validation", "datasets"},
     {"dicom", "nn", "radiomics"},
     {"architectures", "_net"},
     {"_base", "_ae", "_vae", "_adversarial", "_aae", "_supervised_aae"}

@@ -1,15 +1,16 @@
 """What a case is made from: series and a mask, in tables, lists and mappings."""
 
+import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ._cache import digest_of
 from ._errors import MaskError
 from ._series import files_of
 
@@ -84,3 +85,16 @@ def _mask_of(row: Any, number: int) -> Any:
             'that is meant in a column "mask".'
         )
     return masks[0] if masks else None
+
+
+def digest_of(path: str | os.PathLike[str]) -> str:
+    """Hash the content of a file."""
+    status = os.stat(path)
+    changed = status.st_mtime_ns, status.st_ctime_ns
+    return _digest(os.fspath(path), status.st_size, changed)
+
+
+@lru_cache(maxsize=100_000)
+def _digest(path: str, size: int, changed: tuple[int, int]) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()

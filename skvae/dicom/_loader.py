@@ -5,6 +5,7 @@ import os
 import warnings
 from dataclasses import dataclass
 from numbers import Integral, Real
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from .._cache import as_json, key_of, remember
 from .._validation import StrOptions, at_least, fit_context, positive
-from ._cache import as_json, key_of, remember
 from ._cases import cases_in, source_of
 from ._errors import DicomError, DicomWarning, GeometryError, MaskError, discreet
 from ._masks import load_mask
@@ -401,6 +402,8 @@ class VolumeLoader(TransformerMixin, BaseEstimator):
             self._folder("cases"),
             lambda: key_of(source.digests(), settings),
             lambda: self._make(source, settings),
+            pack=dict,
+            unpack=dict,
         )
         return Case(
             arrays["image"],
@@ -462,22 +465,23 @@ class VolumeLoader(TransformerMixin, BaseEstimator):
     def _volume(self, channel):
         """Read a volume, or take it from the cache."""
         options = {"irregular": self.irregular, "suv": self.suv}
-        arrays = remember(
+        return remember(
             self._folder("volumes"),
             lambda: key_of(channel.digests(), options),
-            lambda: _packed(load_series(channel.source, **options)),
+            lambda: load_series(channel.source, **options),
+            pack=_packed,
+            unpack=_unpacked,
         )
-        return _unpacked(arrays)
 
     def _mask(self, source, like):
-        arrays = remember(
+        options = {"irregular": self.irregular, "label": self.label}
+        return remember(
             self._folder("masks"),
-            lambda: key_of(
-                source.digests(), {"irregular": self.irregular, "label": self.label}
-            ),
-            lambda: {"mask": load_mask(source.mask, like, self.label)},
+            lambda: key_of(source.digests(), options),
+            lambda: load_mask(source.mask, like, self.label),
+            pack=lambda mask: {"mask": mask},
+            unpack=itemgetter("mask"),
         )
-        return arrays["mask"]
 
     def _grid(self, volume, mask):
         is_fit = isinstance(self.spacing, str)

@@ -2,12 +2,10 @@ import copy
 from functools import partial
 
 import numpy as np
-import pytest
 import torch
-from joblib import Memory
 
 from skvae import MLP
-from skvae._memory import fingerprint, remember
+from skvae._fingerprint import fingerprint
 from skvae.nn import Gaussian
 
 
@@ -85,13 +83,3 @@ def test_values_may_hold_themselves():
     loop = MLP()
     loop.activation = [loop]
     assert fingerprint(loop) == fingerprint(copy.deepcopy(loop))
-
-
-@pytest.mark.parametrize("kind", [str, Memory, lambda path: path])
-def test_a_job_is_done_once_per_key(kind, tmp_path):
-    memory = kind(tmp_path)
-    done = []
-    for key in ("a", "a", "b", "a"):
-        result = remember(memory, key, lambda key=key: done.append(key) or key * 2)
-        assert result == key * 2
-    assert done == ["a", "b"]

@@ -1,54 +1,17 @@
-"""Results kept on disk under a hash of all that they depend on."""
+"""Hashes of values by their content, to tell whether two trainings are the same."""
 
 import inspect
-import os
-from contextlib import nullcontext
 from functools import lru_cache
 from numbers import Number
-from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 
 import joblib
 import numpy as np
-from filelock import FileLock
-from sklearn.utils.validation import check_memory
-
-
-def remember(memory, key, job):
-    """Call `job`, or take from the cache what it gave before under this key.
-
-    Beyond key and result nothing is kept: neither data nor paths that the job works on.
-    Of two processes that want the same result, one works and the other waits.
-
-    Parameters
-    ----------
-    memory : str, path or joblib.Memory
-    key : str
-    job : callable
-        Takes no argument.
-    """
-    is_path = isinstance(memory, os.PathLike)
-    memory = check_memory(os.fspath(memory) if is_path else memory)
-    with _locked(memory, key):
-        return memory.cache(_run, ignore=["job"])(key, job)
 
 
 def fingerprint(value):
     """Hash a value such that copies of it, and equals of other types, hash alike."""
     return joblib.hash(_content(value))
-
-
-def _run(key, job):
-    return job()
-
-
-def _locked(memory, key):
-    """Hold a file lock beside the cache, if the cache is on disk."""
-    if getattr(memory, "location", None) is None:
-        return nullcontext()
-    folder = Path(memory.location, "joblib")
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"skvae-{key}.lock")
 
 
 def _content(value, within=()):
