@@ -304,7 +304,7 @@ class AAE(BaseAdversarial):
         if not self._new_prior().by_class:
             vars(self).pop("classes_", None)
             vars(self).pop("class_prior_", None)
-            return None
+            return super()._check_labels(y, rows, classes, reset=reset)
         if y is None:
             raise ValueError(
                 f"prior={self.prior!r} ties codes to classes: pass the labels `y` to "

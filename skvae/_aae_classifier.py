@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin, ClusterMixin
 
 from ._adversarial import BaseAdversarial, ClassDecoder
-from ._validation import at_least, fit_context
+from ._validation import at_least, fit_context, to_numpy
 
 
 class _ClassEncoder(ClassDecoder, BaseAdversarial):
@@ -36,7 +36,7 @@ class _ClassEncoder(ClassDecoder, BaseAdversarial):
         y : ndarray of shape (n_samples,)
         """
         proba = self.predict_proba(X)
-        return self.classes_[proba.argmax(axis=1)]
+        return self.classes_[to_numpy(proba).argmax(axis=1)]
 
     def reconstruct(self, X, y=None):
         """Encode samples, and decode their `mu` as samples of some class.
@@ -632,4 +632,5 @@ class AAEClusterer(ClusterMixin, _ClassEncoder):
         self.class_prior_ = np.full(self.n_clusters, 1 / self.n_clusters)
 
     def _after_training(self, rows):
-        self.labels_ = self._net.extract(rows, ["proba"])["proba"].argmax(axis=1)
+        proba = self._net.extract(rows, ["proba"])["proba"]
+        self.labels_ = to_numpy(proba).argmax(axis=1)

@@ -19,6 +19,7 @@ from ._validation import (
     known_labels,
     positive,
     share,
+    side_by_side,
 )
 
 _WON = 0.1  # nats, of the 1.39 of a discriminator that has to guess
@@ -160,16 +161,21 @@ class BaseAdversarial(BaseAutoencoder):
         }
 
     def _new_prior(self):
-        from .nn import PRIORS, Prior, Sampler
+        from .nn import Prior, Sampler
 
         is_function = callable(self.prior) and not isinstance(self.prior, type | Prior)
-        prior = Sampler(self.prior) if is_function else self._resolve("prior", PRIORS)
+        prior = Sampler(self.prior) if is_function else self._resolve("prior")
         if not isinstance(prior, Prior):
             raise ValueError(
                 "`prior` must be a name, a function or an instance of a subclass of "
                 f"skvae.nn.Prior, got {self.prior!r}."
             )
         return prior
+
+    def _tables(self):
+        from .nn import PRIORS
+
+        return super()._tables() | {"prior": PRIORS}
 
     def _phase_rates(self):
         # Adam divides constant factors out of a gradient: a weight on a loss would
@@ -218,7 +224,8 @@ class BaseAdversarial(BaseAutoencoder):
     def _draw_codes(self, n_samples, rng, y=None):
         return self._net.draw_codes(n_samples, y, draw_seed(rng))
 
-    def _diagnose(self, rows):
+    def _diagnose(self, task):
+        super()._diagnose(task)
         last = self.history_[-max(_MANY_EPOCHS, self.n_iter_ // 4) :]
         won = [
             name
@@ -304,13 +311,18 @@ class ClassDecoder:
             Means of the likelihood, of the rank that `fit` saw.
         """
         rng = self._check_sampling(n_samples, random_state)
+        numbers = None if y is None else self._numbers_of(y, n_samples)
+        return self._decode(self._beside(*self._draw_both(n_samples, rng, numbers)))
+
+    def _draw_codes(self, n_samples, rng, y=None):
+        return self._draw_both(n_samples, rng, y)[0]
+
+    def _draw_both(self, n_samples, rng, y=None):
+        """Draw codes, and the numbers of their classes unless these are given."""
+        seed = draw_seed(rng)
         if y is None:
-            n_classes = len(self.classes_)
-            numbers = rng.choice(n_classes, size=n_samples, p=self.class_prior_)
-        else:
-            numbers = self._numbers_of(y, n_samples)
-        codes = self._draw_codes(n_samples, rng, numbers)
-        return self._decode(self._beside(codes, numbers))
+            y = rng.choice(len(self.classes_), size=n_samples, p=self.class_prior_)
+        return self._net.draw_codes(n_samples, y, seed), y
 
     def _decode_as(self, codes, y):
         """Decode codes with their classes, or averaged over all classes."""
@@ -318,13 +330,13 @@ class ClassDecoder:
             return self._decode(self._beside(codes, self._numbers_of(y, len(codes))))
         return sum(
             weight * self._decode(self._beside(codes, np.full(len(codes), number)))
-            for number, weight in enumerate(self.class_prior_.astype(np.float32))
+            for number, weight in enumerate(self.class_prior_.tolist())
         )
 
     def _beside(self, codes, numbers):
         """Append classes to codes, one-hot."""
         one_hot = np.eye(len(self.classes_), dtype=np.float32)
-        return np.hstack([codes, one_hot[numbers]])
+        return side_by_side(codes, one_hot[numbers])
 
 
 def _labels_in(classes, unlabelled=None):

@@ -1,6 +1,7 @@
 import numpy as np
 
 from ._base import BaseAutoencoder
+from ._validation import to_numpy
 
 
 class AE(BaseAutoencoder):
@@ -137,7 +138,7 @@ class AE(BaseAutoencoder):
         return codes.astype(np.float32)
 
     def _after_training(self, rows):
-        codes = self._net.extract(rows, ["mu"])["mu"].astype(np.float64)
+        codes = to_numpy(self._net.extract(rows, ["mu"])["mu"]).astype(np.float64)
         self._code_mean = codes.mean(axis=0)
         centred = codes - self._code_mean
         self._code_covariance = centred.T @ centred / len(codes)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from joblib import Memory
 from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
@@ -35,8 +36,12 @@ from ._validation import (
     check_support,
     fit_context,
     fraction,
+    is_whole,
     location_and_spread,
     positive,
+    side_by_side,
+    to_numpy,
+    warn_of_target,
 )
 from .architectures import ARCHITECTURES, resolve
 
@@ -48,10 +53,13 @@ except ImportError:  # scikit-learn < 1.9
         """Stands in where scikit-learn has no callbacks yet."""
 
 
+_MUCH_WORSE = 1.05  # the error of a fit that learnt nothing is near 1
+
+
 class _Task(NamedTuple):
     """What one training works on, and what it starts from."""
 
-    rows: np.ndarray  # (n_samples, n_features), float32
+    rows: Any  # array or tensor of shape (n_samples, n_features)
     y: np.ndarray | None  # numbers of the classes, -1 where they are not known
     X_val: np.ndarray | None
     y_val: np.ndarray | None
@@ -164,7 +172,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
             A table, or images or volumes in their own shape.
         y : None
-            Ignored.
+            Ignored, with a warning if it looks like images to reconstruct.
         X_val : array-like of shape (n_validation, ...), default=None
             Held-out samples for `early_stopping`, instead of a share of `X`. Their loss
             is in `history_` in any case.
@@ -182,7 +190,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
             If a parameter, the shape or the values of `X` are not valid, or if the loss
             stops being finite. The estimator is then as it was before.
         """
-        return self._fit(X, None, X_val, None, groups)
+        return self._fit(X, y, X_val, None, groups)
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -202,7 +210,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         -------
         self : object
         """
-        return self._fit_one_epoch(X, None)
+        return self._fit_one_epoch(X, y)
 
     def transform(self, X):
         """Return the layers named by `layer`, one row per sample.
@@ -219,7 +227,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         """
         outputs = self.extract(X, self.layer)
         columns = [values.reshape(len(values), -1) for values in outputs.values()]
-        return columns[0] if len(columns) == 1 else np.hstack(columns)
+        return columns[0] if len(columns) == 1 else side_by_side(*columns)
 
     def extract(self, X, layers):
         """Return layers in their own shapes.
@@ -270,7 +278,8 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         rows, shape = check_rows(self, X, reset=False)
-        means = self._net.apply(self.module_, self._net.as_samples(rows))
+        samples = self._net.as_samples(rows)
+        means = self._net.apply(self.module_, samples, dtype=self._input_dtype)
         return means.reshape(-1, *shape)
 
     def sample_codes(self, n_samples=1, *, random_state=None):
@@ -336,7 +345,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         score : float
             In nats per sample.
         """
-        return float(np.mean(self.score_samples(X), dtype=np.float64))
+        return float(to_numpy(self.score_samples(X)).mean(dtype=np.float64))
 
     def get_feature_names_out(self, input_features=None):
         """Name the columns of `transform` by their layer and a number.
@@ -400,9 +409,9 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
                 resume=self.warm_start,
             )
             self._solve(task, context)
-        self._diagnose(task.rows)
-        if context is not None:
-            context.call_on_fit_task_end(estimator=self, X=X)
+            self._diagnose(task)
+            if context is not None:
+                context.call_on_fit_task_end(estimator=self, X=X)
         return self
 
     def _fit_one_epoch(self, X, y, classes=None):
@@ -441,6 +450,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         rows, shape = check_rows(self, X, reset=state is None)
         if state is None:
             self._input_shape = shape
+            self._input_dtype = "float64" if rows.dtype.itemsize == 8 else "float32"
             self.sample_shape_ = check_image_shape(self.image_shape, shape)
         else:
             self._check_structure()
@@ -469,6 +479,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
 
     def _check_labels(self, y, rows, classes, *, reset):
         """Return the number of each sample's class, in models that learn from it."""
+        warn_of_target(self, y, rows)
 
     def _check_held_out_labels(self, y, rows):
         """Return the same for held-out samples."""
@@ -552,7 +563,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         return next(split.split(rows, groups=groups))
 
     def _fresh_net(self, task, index, callbacks):
-        shift, spread = np.zeros(task.rows.shape[1], dtype=np.float32), 1.0
+        shift, spread = np.zeros(task.rows.shape[1]), 1.0
         if self._new_likelihood().standardize:
             shift, spread = location_and_spread(task.rows, index)
         shift = shift.reshape(self.sample_shape_)
@@ -568,8 +579,10 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         from . import _net, nn
 
         device = _net.resolve_device(device)
+        if device.type == "mps":  # which has no double precision
+            shift = shift.astype(np.float32)
         architecture = resolve(self.architecture)
-        with _net.lent_rng(child_seed(seed, 0)):
+        with _net.lent_globals(child_seed(seed, 0)):
             module = _net.build_module(
                 getattr(nn, self._module_name),
                 architecture,
@@ -601,15 +614,13 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         return {}
 
     def _new_likelihood(self):
-        from .nn import LIKELIHOODS
+        return self._resolve("likelihood")
 
-        return self._resolve("likelihood", LIKELIHOODS)
-
-    def _resolve(self, parameter, table):
+    def _resolve(self, parameter):
         """Return a fresh object for a parameter that is a name or an instance."""
         value = getattr(self, parameter)
         if isinstance(value, str):
-            return table[value]()
+            return self._tables()[parameter][value]()
         if isinstance(value, type):
             raise ValueError(
                 f"`{parameter}` must be an instance, got the class {value.__name__}. "
@@ -652,17 +663,30 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         """Raise if a parameter that fixes the networks changed since they were made."""
         for name in self._structure:
             old, new = self._built_with[name], getattr(self, name)
-            if fingerprint(old) != fingerprint(new):
+            before, now = self._plain(name, old), self._plain(name, new)
+            if fingerprint(before) != fingerprint(now):
                 raise ValueError(
                     f"`{name}` was {old!r} when the networks were made and is now "
                     f"{new!r}. To go on training keep it; to start anew use fit with "
                     "warm_start=False."
                 )
 
+    def _plain(self, name, value):
+        """Return the object or list that the value of a parameter stands for."""
+        if isinstance(value, np.ndarray):
+            return value.tolist()
+        table = self._tables().get(name, {})
+        return table[value]() if isinstance(value, str) and value in table else value
+
+    def _tables(self):
+        """Map parameters that may be names to what the names stand for."""
+        from .nn import LIKELIHOODS
+
+        return {"architecture": ARCHITECTURES, "likelihood": LIKELIHOODS}
+
     def _check_sampling(self, n_samples, random_state):
         check_is_fitted(self)
-        is_int = isinstance(n_samples, Integral) and not isinstance(n_samples, bool)
-        if not is_int or n_samples < 1:
+        if not is_whole(n_samples, 1):
             raise ValueError(f"`n_samples` must be an int >= 1, got {n_samples!r}.")
         seed = self._net.seed if random_state is None else random_state
         return check_random_state(seed)
@@ -670,11 +694,36 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
     def _after_training(self, rows):
         """Learn more from the trained networks."""
 
-    def _diagnose(self, rows):
+    def _diagnose(self, task):
         """Warn if a whole fit went wrong."""
+        some = _some_rows(*task.rows.shape)
+        rows = task.rows[some]
+        X = to_numpy(rows).astype(np.float64)
+        X_hat = self._means(rows, None if task.y is None else task.y[some])
+        errors = np.abs(X - X_hat.reshape(X.shape))
+        deviations = np.abs(X - X.mean(axis=0))
+        # A median, which a Laplace likelihood learns, may miss the squares alone.
+        if all(
+            (errors**power).mean() > _MUCH_WORSE * (deviations**power).mean() > 0
+            for power in (1, 2)
+        ):
+            warnings.warn(
+                f"After training, {type(self).__name__} reconstructs the training data "
+                f"worse than their mean does: mean squared error "
+                f"{(errors**2).mean():.3g} against {(deviations**2).mean():.3g}. Lower "
+                f"`learning_rate` (now {self.learning_rate:g}), raise `max_iter`, or "
+                "scale the features (StandardScaler).",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+
+    def _means(self, rows, y):
+        """Reconstruct rows, given the numbers of their classes if there are any."""
+        samples = self._net.as_samples(rows)
+        return to_numpy(self._net.apply(self.module_, samples, dtype="float64"))
 
     def _decode(self, codes):
-        means = self._net.apply(self.module_.decode, codes)
+        means = self._net.apply(self.module_.decode, codes, dtype=self._input_dtype)
         return means.reshape(-1, *self._input_shape)
 
 
@@ -688,6 +737,12 @@ def _unchanged_on_error(estimator):
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+def _some_rows(n_samples, n_features):
+    """Pick rows, evenly, that hold about a million values."""
+    n_picked = min(n_samples, max(16, 2**20 // n_features))
+    return np.linspace(0, n_samples - 1, n_picked).astype(int)
 
 
 def _folder_of(memory):

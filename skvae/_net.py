@@ -16,9 +16,11 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from skorch.history import History
+from torch.nn import functional
 from tqdm.auto import tqdm
 
 from ._random import child_seed, row_noise
+from ._validation import to_numpy
 from .nn import bind_generator, layer_function, layer_shapes
 
 _VALIDATION = 2**32 - 1  # no epoch has this number
@@ -88,7 +90,7 @@ class Net(NeuralNet):
 
         Parameters
         ----------
-        rows : ndarray of shape (n_samples, n_features), float32
+        rows : ndarray or Tensor of shape (n_samples, n_features)
         index : ndarray of shape (n_train,)
             Rows to train on.
         y : ndarray of shape (n_samples,) or None
@@ -104,8 +106,8 @@ class Net(NeuralNet):
         -------
         self : Net
         """
-        X = self._resident(as_tensor(self.as_samples(rows)))
-        y = None if y is None else self._resident(as_tensor(y))
+        X = self._resident(self.as_samples(rows))
+        y = None if y is None else self._resident(y)
         index = {None: index, **(own_rows or {})}  # None: of all other phases
         index = {phase: torch.from_numpy(part) for phase, part in index.items()}
         held_out = None
@@ -146,8 +148,9 @@ class Net(NeuralNet):
         self.module_.eval()
         return self
 
-    def _resident(self, tensor):
+    def _resident(self, data):
         """Move data to the device for good if they take less than half of its room."""
+        tensor = as_tensor(data)
         if torch.device(self.device).type != "cuda":
             return tensor
         free, _ = torch.cuda.mem_get_info(self.device)
@@ -163,7 +166,7 @@ class Net(NeuralNet):
         bind_generator(self.module_, generator)
         self.module_.train()
         batches = self._batches(index, generator, X.device)
-        rng = nullcontext() if self.self_contained else lent_rng(seed, self.device)
+        rng = nullcontext() if self.self_contained else lent_globals(seed, self.device)
         with rng:
             means = self._run_batches(X, y, batches, generator, epoch)
         for name, value in means.items():
@@ -197,7 +200,8 @@ class Net(NeuralNet):
             data = {k: (self._fetch(X, r), self._fetch(y, r)) for k, r in batch.items()}
             terms = step(data, generator=generator, epoch=epoch)
             if table is None:  # one block: small ones would fragment the heap
-                table = torch.empty(len(batches), len(terms), device=self.device)
+                shape = len(batches), len(terms)
+                table = torch.empty(shape, dtype=torch.float32, device=self.device)
             torch.stack(list(terms.values()), out=table[i])
         sizes = [len(batch[None]) for batch in batches]
         means = np.average(table.double().cpu().numpy(), axis=0, weights=sizes)
@@ -206,7 +210,8 @@ class Net(NeuralNet):
     def _fetch(self, tensor, rows):
         if tensor is None:
             return None
-        return tensor.index_select(0, rows).to(self.device, non_blocking=True)
+        batch = tensor.index_select(0, rows.to(tensor.device))
+        return self._move(batch, non_blocking=True)
 
     def _step(self, data, on_gradient=None, **kwargs):
         """Update the submodules of each phase; return all terms, losses added up."""
@@ -276,8 +281,8 @@ class Net(NeuralNet):
         total = 0.0
         for start in range(0, len(X), self.batch_size):
             rows = slice(start, start + self.batch_size)
-            batch = X[rows].to(self.device, copy=not self.self_contained)
-            labels = None if y is None else y[rows].to(self.device)
+            batch = self._move(X[rows], copy=not self.self_contained)
+            labels = None if y is None else self._move(y[rows])
             loss = self.module_.held_out_loss(batch, labels, generator=generator)
             total += loss.item() * len(batch)
         return total / len(X)
@@ -325,7 +330,7 @@ class Net(NeuralNet):
         noise = []
         if "z" in names:
             wanted |= set(module.code_sizes)
-            noise = [row_noise(rows, self.seed, module.n_components)]
+            noise = [row_noise(to_numpy(rows), self.seed, module.n_components)]
 
         if wanted <= set(module.code_sizes):
             run = partial(module.encode, names=wanted)
@@ -346,24 +351,29 @@ class Net(NeuralNet):
         y = None if y is None else as_tensor(y)
         return self.module_.prior.sample(n_samples, y, generator).numpy()
 
-    def apply(self, function, *arrays):
+    def apply(self, function, *arrays, dtype="float32"):
         """Apply a function from tensors to one tensor, batch by batch."""
-        outputs = self.apply_many(lambda *batch: {"": function(*batch)}, *arrays)
+        outputs = self.apply_many(
+            lambda *batch: {"": function(*batch)}, *arrays, dtype=dtype
+        )
         return outputs[""]
 
     @torch.inference_mode()
-    def apply_many(self, function, *arrays):
+    def apply_many(self, function, *arrays, dtype="float32"):
         """Apply a function from tensors to a dict of tensors, batch by batch.
 
         Parameters
         ----------
         function : callable
             Takes a tensor per array; returns tensors with as many rows.
-        *arrays : ndarray of shape (n_samples, ...), float32
+        *arrays : ndarray or Tensor of shape (n_samples, ...)
+        dtype : {"float32", "float64"}
+            Precision of the outputs.
 
         Returns
         -------
-        outputs : dict of ndarray of shape (n_samples, ...), float32
+        outputs : dict of ndarray or Tensor of shape (n_samples, ...)
+            Tensors, on the same device, if the first of `arrays` is one.
         """
         self.module_.eval()
         n_samples, size = len(arrays[0]), self.inference_batch_size
@@ -374,15 +384,25 @@ class Net(NeuralNet):
             for name, tensor in results.items():
                 if name not in outputs:
                     shape = (n_samples, *tensor.shape[1:])
-                    outputs[name] = np.empty(shape, dtype=np.float32)
-                outputs[name][start:stop] = tensor[: stop - start].cpu().numpy()
-        return outputs
+                    outputs[name] = _empty_beside(arrays[0], shape, dtype)
+                outputs[name][start:stop] = tensor[: stop - start]
+        if isinstance(arrays[0], torch.Tensor):
+            return outputs
+        return {name: values.numpy() for name, values in outputs.items()}
 
     def _batch(self, array):
-        missing = -len(array) % self.row_multiple
+        batch = as_tensor(array)
+        missing = -len(batch) % self.row_multiple
         if missing:
-            array = np.pad(array, [(0, missing), *[(0, 0)] * (array.ndim - 1)])
-        return as_tensor(array).to(self.device, copy=not self.self_contained)
+            batch = functional.pad(batch, [0, 0] * (batch.dim() - 1) + [0, missing])
+        return self._move(batch, copy=not self.self_contained)
+
+    def _move(self, tensor, **kwargs):
+        """Move a batch to the device; on MPS there is no double precision."""
+        device = torch.device(self.device)
+        if device.type == "mps" and tensor.dtype == torch.float64:
+            tensor = tensor.float()
+        return tensor.to(device, **kwargs)
 
     def _learning_rates(self):
         return [
@@ -527,16 +547,21 @@ _lending = threading.RLock()
 
 
 @contextmanager
-def lent_rng(seed, device="cpu"):
-    """Seed PyTorch's global generators for a while, then put them back."""
+def lent_globals(seed, device="cpu"):
+    """Seed PyTorch's generators and set its precision, and put all back in the end."""
     device = torch.device(device)
     devices = [device] if device.type == "cuda" else []
+    precision = torch.get_default_dtype()
     with _lending, torch.random.fork_rng(devices):
         torch.default_generator.manual_seed(seed)
         for cuda in devices:
             with torch.cuda.device(cuda):
                 torch.cuda.manual_seed(seed)
-        yield
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(precision)
 
 
 def inference_batch(sample_shape):
@@ -570,7 +595,7 @@ def build_module(
         With `encoder` and `decoder`.
     likelihood : Likelihood
     n_components : int
-    shift : ndarray of shape sample_shape, float32
+    shift : ndarray of shape sample_shape
     spread : float
     **options
         Further arguments of `module`.
@@ -580,11 +605,11 @@ def build_module(
     module : torch.nn.Module
     """
     sample_shape = shift.shape
-    encoder = architecture.encoder(sample_shape)
+    encoder = architecture.encoder(sample_shape).float()
     n_inputs = n_components
     if module.decodes_classes:
         n_inputs += len(options["class_prior"])
-    decoder = architecture.decoder(n_inputs, sample_shape)
+    decoder = architecture.decoder(n_inputs, sample_shape).float()
     n_hidden = _flat_width(encoder, sample_shape)
     try:
         shape = tuple(_try(decoder, (n_inputs,)).shape[1:])
@@ -613,7 +638,7 @@ def build_module(
 @torch.no_grad()
 def _try(network, shape):
     """Run a network on two samples of zeros."""
-    return network.eval()(torch.zeros(2, *shape))
+    return network.eval()(torch.zeros(2, *shape, dtype=torch.float32))
 
 
 def _flat_width(encoder, sample_shape):
@@ -631,7 +656,9 @@ def _layer_names(module, sample_shape):
     """Map every name that `layer` may take to the shape of one sample's output."""
     sizes = module.code_sizes | {"z": module.n_components}
     codes = {name: (size,) for name, size in sizes.items()}
-    return codes | layer_shapes(module, torch.zeros(2, *sample_shape))
+    return codes | layer_shapes(
+        module, torch.zeros(2, *sample_shape, dtype=torch.float32)
+    )
 
 
 def resolve_device(device):
@@ -648,8 +675,21 @@ def resolve_device(device):
 
 
 def as_tensor(array):
-    """Share memory with an array, or copy it where it must not be written."""
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
+    """Share memory with an array. The tensor must not be written to."""
+    if isinstance(array, torch.Tensor):
+        return array
+    if array.flags.writeable:
+        return torch.from_numpy(array)
+    with warnings.catch_warnings():  # PyTorch knows no tensors that are read-only
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(array)
+
+
+@torch.inference_mode(False)
+def _empty_beside(data, shape, dtype):
+    """Make room for results on the device of a tensor, else on the CPU."""
+    device = data.device if isinstance(data, torch.Tensor) else "cpu"
+    return torch.empty(shape, dtype=getattr(torch, dtype), device=device)
 
 
 def _shuffled(rows, n_rows, generator):

@@ -34,7 +34,8 @@ def row_noise(X, key, n_columns):
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features), float32
+    X : ndarray of shape (n_samples, n_features)
+        Equal numbers of single and double precision get the same noise.
     key : int
         Non-negative integer below 2**64.
     n_columns : int
@@ -45,7 +46,7 @@ def row_noise(X, key, n_columns):
     """
     key = int(key).to_bytes(8, "little")
     digests = b"".join(
-        hashlib.blake2b(row + np.float32(0), key=key, digest_size=8).digest()
+        hashlib.blake2b(row.astype(np.float64) + 0.0, key=key, digest_size=8).digest()
         for row in X
     )
     start = np.frombuffer(digests, dtype=np.uint64)[:, None]

@@ -1,8 +1,12 @@
+import math
+from functools import reduce
+from operator import add, mul
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ._adversarial import BaseAdversarial, ClassDecoder
-from ._validation import check_rows, fit_context
+from ._validation import check_rows, fit_context, get_namespace, to_numpy
 
 
 class SupervisedAAE(ClassDecoder, BaseAdversarial):
@@ -221,7 +225,7 @@ class SupervisedAAE(ClassDecoder, BaseAdversarial):
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
         y : scalar, array-like of shape (n_samples,) or None, default=None
             Class of each sample, or of all. None sums the likelihoods of all classes,
-            weighted by `class_prior_`.
+            weighted by `class_prior_`; squared errors are averaged in this way.
 
         Returns
         -------
@@ -233,14 +237,19 @@ class SupervisedAAE(ClassDecoder, BaseAdversarial):
         rows, _ = check_rows(self, X, reset=False)
         if y is not None:
             return self._log_likelihood(rows, self._numbers_of(y, len(rows)))
-        with np.errstate(divide="ignore"):
-            weights = np.log(self.class_prior_)
-        joint = [
-            weight + self._log_likelihood(rows, np.full(len(rows), number))
-            for number, weight in enumerate(weights)
+        xp, _ = get_namespace(rows)
+        by_class = [
+            xp.astype(self._log_likelihood(rows, np.full(len(rows), n)), xp.float64)
+            for n in range(len(self.classes_))
         ]
-        # Unlike logsumexp, the same for one row as for many, to the last bit.
-        return np.logaddexp.reduce(joint, axis=0).astype(np.float32)
+        shares = self.class_prior_.tolist()
+        if self.module_.likelihood.is_density:
+            joint = map(add, map(math.log, shares), by_class)
+            # Unlike logsumexp, the same for one row as for many, to the last bit.
+            scores = reduce(xp.logaddexp, joint)
+        else:
+            scores = sum(map(mul, shares, by_class))
+        return xp.astype(scores, xp.float32)
 
     def score(self, X, y=None):
         """Return the mean of `score_samples`, which a grid search maximizes.
@@ -256,12 +265,16 @@ class SupervisedAAE(ClassDecoder, BaseAdversarial):
         score : float
             In nats per sample.
         """
-        return float(np.mean(self.score_samples(X, y), dtype=np.float64))
+        return float(to_numpy(self.score_samples(X, y)).mean(dtype=np.float64))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         return tags
+
+    def _means(self, rows, y):
+        codes = to_numpy(self._net.extract(rows, ["mu"])["mu"])
+        return self._decode(self._beside(codes, y))
 
     def _log_likelihood(self, rows, numbers):
         samples = self._net.as_samples(rows)

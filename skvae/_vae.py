@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseAutoencoder
 from ._random import row_noise
-from ._validation import at_least, check_rows
+from ._validation import at_least, check_rows, get_namespace, is_whole, to_numpy
 
 _COLLAPSED = 0.01
 
@@ -225,20 +225,19 @@ class VAE(BaseAutoencoder):
             on the sample only, so that equal samples get equal scores.
         """
         check_is_fitted(self)
-        if n_samples is not None and not (
-            isinstance(n_samples, Integral) and n_samples >= 1
-        ):
+        if not (n_samples is None or is_whole(n_samples, 1)):
             raise ValueError(
                 f"`n_samples` must be an int >= 1 or None, got {n_samples!r}."
             )
         rows, _ = check_rows(self, X, reset=False)
         chunks = gen_batches(len(rows), 1024)  # the noise of all rows would be large
         scores = [self._bound(rows[chunk], n_samples) for chunk in chunks]
-        return np.concatenate(scores)
+        return get_namespace(scores[0])[0].concat(scores)
 
     def _bound(self, rows, n_draws):
         shape = (n_draws or 1, *self.layer_names_["mu"])
-        noise = row_noise(rows, self._net.seed, math.prod(shape)).reshape(-1, *shape)
+        noise = row_noise(to_numpy(rows), self._net.seed, math.prod(shape))
+        noise = noise.reshape(-1, *shape)
         if n_draws is None:
             bound, noise = self.module_.elbo, noise[:, 0]
         else:
@@ -249,8 +248,9 @@ class VAE(BaseAutoencoder):
         shape = n_samples, *self.layer_names_["mu"]
         return rng.standard_normal(shape).astype(np.float32)
 
-    def _diagnose(self, rows):
-        if self._is_collapsed(rows):
+    def _diagnose(self, task):
+        super()._diagnose(task)
+        if self._is_collapsed(task.rows):
             warnings.warn(
                 f"Posterior collapse: each component carries less than {_COLLAPSED} "
                 "nats, so `mu` says nothing about X. Use likelihood='gaussian', which "
@@ -265,4 +265,4 @@ class VAE(BaseAutoencoder):
         nats = self._net.apply(
             lambda X: kl_divergence(self.module_.encode(X)), self._net.as_samples(rows)
         )
-        return nats.mean(axis=0).max() < _COLLAPSED
+        return to_numpy(nats).mean(axis=0).max() < _COLLAPSED

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import assert_all_finite
+from sklearn.utils._array_api import get_namespace
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -36,21 +37,39 @@ __all__ = [
     "check_support",
     "fit_context",
     "fraction",
+    "get_namespace",
+    "is_whole",
     "known_labels",
     "location_and_spread",
     "positive",
     "share",
+    "side_by_side",
+    "to_numpy",
+    "warn_of_target",
 ]
+
+
+class _Number(Interval):
+    """An interval of numbers, among which True and False are none."""
+
+    def is_satisfied_by(self, val):
+        return not isinstance(val, bool | np.bool_) and super().is_satisfied_by(val)
 
 
 def at_least(minimum, kind=Real):
     """Constrain a parameter to numbers >= `minimum`."""
-    return Interval(kind, minimum, None, closed="left")
+    return _Number(kind, minimum, None, closed="left")
 
 
-positive = Interval(Real, 0, None, closed="neither")
-fraction = Interval(Real, 0, 1, closed="neither")
-share = Interval(Real, 0, 1, closed="left")
+positive = _Number(Real, 0, None, closed="neither")
+fraction = _Number(Real, 0, 1, closed="neither")
+share = _Number(Real, 0, 1, closed="left")
+
+
+def is_whole(value, minimum):
+    """Tell whether a value is an int, no bool, and not below `minimum`."""
+    is_int = isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
+    return is_int and value >= minimum
 
 
 def check_rows(estimator, X, *, reset, name="X"):
@@ -67,13 +86,13 @@ def check_rows(estimator, X, *, reset, name="X"):
 
     Returns
     -------
-    rows : ndarray of shape (n_samples, n_features), float32
-        C-contiguous; shares memory with `X` where it can.
+    rows : ndarray or Tensor of shape (n_samples, n_features), float32 or float64
+        C-contiguous; shares memory with `X` where it can. A tensor if `X` is one and
+        scikit-learn's ``array_api_dispatch`` is on.
     shape : tuple of int
         The shape of one sample as it came.
     """
-    if not hasattr(X, "shape"):
-        X = np.asarray(X)
+    X = _as_array(X, name)
     shape = tuple(X.shape[1:])
     if len(shape) > 1:
         if not reset and shape not in (estimator._input_shape, estimator.sample_shape_):
@@ -81,23 +100,89 @@ def check_rows(estimator, X, *, reset, name="X"):
                 f"{name} has samples of shape {shape}, but {type(estimator).__name__} "
                 f"was fitted on samples of shape {estimator._input_shape}."
             )
-        X = np.asarray(X).reshape(X.shape[0], math.prod(shape))
+        X = X.reshape(X.shape[0], math.prod(shape))
     rows = validate_data(
         estimator,
         X,
         reset=reset,
-        dtype=np.float32,
+        dtype=_float_types(X),
         order="C",
         ensure_all_finite=False,
     )
-    flat = rows.ravel()
-    with np.errstate(all="ignore"):
-        probe = flat @ flat  # on all cores, unlike the thorough check
-    if not np.isfinite(probe):
-        assert_all_finite(
-            rows, estimator_name=type(estimator).__name__, input_name=name
-        )
+    _check_finite(rows, estimator, name)
     return rows, shape
+
+
+def _as_array(X, name):
+    """Return an array, tensor or table, or raise if `X` means something else."""
+    if _is_of_torch_data(X):
+        raise TypeError(
+            f"{name} is a {type(X).__name__}, but must be an array of shape "
+            "(n_samples, ...). Pass the array, or each batch to `partial_fit`."
+        )
+    if np.ma.is_masked(X):
+        raise ValueError(
+            f"{name} holds masked values, which would be taken for data. Fill them in, "
+            "as by X.filled(0) or by SimpleImputer on X.filled(np.nan)."
+        )
+    if isinstance(X, list | tuple):
+        _warn_of_joint_arrays(X, name)
+    if hasattr(X, "detach"):
+        X = X.detach()
+        if not get_namespace(X)[1]:
+            return X.numpy()
+    if not hasattr(X, "shape"):
+        X = np.asarray(X)
+    dtypes = getattr(X, "dtypes", [getattr(X, "dtype", None)])
+    if any(getattr(dtype, "kind", "") in ("m", "M") for dtype in dtypes):
+        raise TypeError(
+            f"{name} holds dates or durations, which have no scale of their own. Turn "
+            "them into numbers first, such as days since a date."
+        )
+    return np.asarray(X) if len(X.shape) > 2 and not hasattr(X, "detach") else X
+
+
+def _is_of_torch_data(X):
+    """Tell whether a value is a Dataset or DataLoader, without an import of torch."""
+    return any(
+        base.__module__.startswith("torch.utils.data") for base in type(X).__mro__
+    )
+
+
+def _warn_of_joint_arrays(X, name):
+    shapes = {np.shape(part) for part in X if hasattr(part, "shape")}
+    if len(shapes) == 1 and len(shape := shapes.pop()) > 1 and len(X) < shape[0]:
+        warnings.warn(
+            f"{name} is a list of {len(X)} arrays of shape {shape}, which are read as "
+            f"{len(X)} samples. Join several inputs of the same samples by "
+            "np.stack(X, axis=1), several batches by np.concatenate(X). If these are "
+            "samples, np.stack(X) says so.",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+def _float_types(X):
+    """Choose a precision that holds the values: single for short types, or as it is."""
+    xp, _ = get_namespace(X)
+    itemsize = getattr(getattr(X, "dtype", None), "itemsize", 8)
+    return xp.float32 if itemsize <= 2 else [xp.float64, xp.float32]
+
+
+def _check_finite(rows, estimator, name):
+    """Raise unless all values are finite and the networks can hold them."""
+    largest = np.finfo(np.float32).max
+    with np.errstate(all="ignore"):
+        flat = rows.reshape(-1)
+        probe = flat @ flat  # on all cores, unlike the thorough check
+    if probe < largest:
+        return
+    assert_all_finite(rows, estimator_name=type(estimator).__name__, input_name=name)
+    if abs(float(rows.min())) > largest or abs(float(rows.max())) > largest:
+        raise ValueError(
+            f"{name} holds values beyond {largest:.2g}, which single precision can't "
+            "hold. Scale them."
+        )
 
 
 _REQUIRED = object()  # marks nothing, and every sample must have a label
@@ -233,7 +318,8 @@ def check_image_shape(image_shape, shape):
 
 def check_codes(Z, n_components):
     """Validate latent codes of shape (n_samples, n_components)."""
-    Z = check_array(Z, dtype=np.float32, order="C", input_name="Z")
+    Z = _as_array(Z, "Z")
+    Z = check_array(Z, dtype=get_namespace(Z)[0].float32, order="C", input_name="Z")
     if Z.shape[1] != n_components:
         raise ValueError(
             f"Z must have n_components={n_components} columns, got {Z.shape[1]}."
@@ -260,23 +346,55 @@ def location_and_spread(rows, index):
 
     Parameters
     ----------
-    rows : ndarray of shape (n_samples, n_features), float32
+    rows : ndarray or Tensor of shape (n_samples, n_features)
     index : ndarray of shape (n_train,)
         Rows to look at; taken in chunks, so that no second copy of the data arises.
 
     Returns
     -------
-    mean : ndarray of shape (n_features,), float32
+    mean : ndarray of shape (n_features,), float64
     spread : float
         One for all features, and 1 for constant data.
     """
     n_features = rows.shape[1]
     n_chunks = math.ceil(len(index) * n_features / 2**20)
     chunks = np.array_split(index, max(1, min(len(index), n_chunks)))
-    total = sum(rows[chunk].sum(axis=0, dtype=np.float64) for chunk in chunks)
-    mean = (total / len(index)).astype(np.float32)
-    squares = sum(
-        np.square(rows[chunk] - mean, dtype=np.float64).sum() for chunk in chunks
-    )
+
+    def differences(origin):
+        return (to_numpy(rows[chunk]).astype(np.float64) - origin for chunk in chunks)
+
+    # From a row on, no offset is lost, and constant features stay exactly constant.
+    first = to_numpy(rows[index[0]]).astype(np.float64)
+    mean = first + sum(part.sum(axis=0) for part in differences(first)) / len(index)
+    squares = sum(np.square(part).sum() for part in differences(mean))
     spread = np.float32(math.sqrt(squares / (len(index) * n_features)))
     return mean, float(spread) or 1.0
+
+
+def warn_of_target(estimator, y, rows):
+    """Warn if `y`, which a model ignores, looks like what X shall be turned into."""
+    shape = getattr(y, "shape", ())
+    if len(shape) < 2 or math.prod(shape) != math.prod(rows.shape):
+        return
+    if shape[0] != len(rows) or rows.shape[1] == 1:
+        return
+    if np.array_equal(to_numpy(y).reshape(rows.shape), to_numpy(rows)):
+        return  # X itself, which is what is reconstructed
+    warnings.warn(
+        f"`y` has the shape of X and is ignored: {type(estimator).__name__} learns to "
+        "reconstruct X, not to turn X into `y`. Leave `y` out.",
+        UserWarning,
+        stacklevel=6,
+    )
+
+
+def side_by_side(*columns):
+    """Join arrays or tensors of the same rows, as the first of them is."""
+    xp, _ = get_namespace(columns[0])
+    where = {"device": columns[0].device} if hasattr(columns[0], "detach") else {}
+    return xp.concat([xp.asarray(part, **where) for part in columns], axis=1)
+
+
+def to_numpy(values):
+    """Return values of a tensor on any device, or of an array, as an ndarray."""
+    return values.cpu().numpy() if hasattr(values, "cpu") else np.asarray(values)

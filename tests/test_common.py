@@ -14,7 +14,10 @@ from sklearn.utils import estimator_checks
 from skvae import AAE, MLP
 
 # Three epochs are too few for some likelihoods to fill the code.
-pytestmark = pytest.mark.filterwarnings("ignore::skvae.PosteriorCollapseWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::skvae.PosteriorCollapseWarning"),
+    pytest.mark.filterwarnings("ignore:After training, .* worse than their mean"),
+]
 
 # Checks that `check_estimator` does not call for third-party estimators.
 MORE_CHECKS = [

@@ -271,3 +271,16 @@ def test_a_likelihood_of_ones_own_trains():
     assert model.loss_curve_[-1] < model.loss_curve_[0]
     with pytest.raises(NotImplementedError, match="must define nll"):
         AE(likelihood=nn.Likelihood()).fit(X)
+
+
+@pytest.mark.parametrize("likelihood", [nn.Gaussian(), nn.Laplace("feature")])
+def test_a_scale_at_its_floor_comes_back(likelihood):
+    rng = np.random.default_rng(0)
+    line = rng.normal(size=(100, 1)) @ rng.normal(size=(1, 5))
+    cloud = line + rng.normal(size=line.shape)
+    options = {"likelihood": likelihood, "batch_size": 8, "random_state": 0}
+    ae = AE(1, architecture=MLP(()), max_iter=100, **options).fit(line)
+    for _ in range(20):
+        ae.partial_fit(cloud)
+    at_first, in_the_end = ae.loss_curve_[100], ae.loss_curve_[-1]
+    assert in_the_end < at_first / 20

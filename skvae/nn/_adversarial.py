@@ -9,7 +9,7 @@ from torch.nn.utils import parametrizations
 
 from ._likelihoods import Likelihood
 from ._mlp import dense
-from ._modules import AEModule, noise_like, with_noise
+from ._modules import AEModule, LogVariance, noise_like, with_noise
 from ._priors import Prior, check_draws
 
 
@@ -134,7 +134,7 @@ class AAEModule(AEModule):
             spectral_norm,
         )
         if posterior == "gaussian":
-            self._add_head("logvar", nn.Linear(n_hidden, n_components), n_components)
+            self._add_head("logvar", LogVariance(n_hidden, n_components), n_components)
         self.discriminator = self._new_discriminator(n_components + self._n_marks)
 
     @property
@@ -332,12 +332,13 @@ class AAEClustererModule(AAEModule):
         head = nn.Sequential(linear, nn.Softmax(dim=1))
         self._add_head("proba", head, self.n_classes)
         self.class_discriminator = self._new_discriminator(self.n_classes, class_noise)
-        self.register_buffer("class_prior", torch.tensor(kwargs["class_prior"]))
+        class_prior = torch.tensor(kwargs["class_prior"], dtype=torch.float32)
+        self.register_buffer("class_prior", class_prior)
 
     def forward(self, X: Tensor) -> Tensor:
         """Reconstruct X from `mu` and the probabilities of the classes."""
         codes = self.encode(X)
-        return self.decode(self._to_decode(codes["mu"], codes, None))
+        return self.decode(self._to_decode(codes["mu"], codes, None)).to(X.dtype)
 
     def _discriminators(self) -> dict[str, Discriminator]:
         return {"": self.discriminator, "class_": self.class_discriminator}

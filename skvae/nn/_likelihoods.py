@@ -32,10 +32,14 @@ class Likelihood(Parameterized, nn.Module):
         standardized data, and answers for the data as they came.
     unit : float
         What `nll` grows with where it is no logarithm but has a unit.
+    is_density : bool
+        Whether ``exp(-nll)`` is a density or probability, so that those of several
+        classes may be added.
     """
 
     support: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     standardize: ClassVar[bool] = False
+    is_density: ClassVar[bool] = True
     unit: float = 1.0
 
     def __init__(self) -> None:
@@ -80,9 +84,10 @@ class _LocationScale(Likelihood):
         self._n_features = math.prod(sample_shape)
         self._log_spread = math.log(spread)
         if self.scale == "shared":
-            self.slow_log_scale = nn.Parameter(torch.zeros(()))
+            self.slow_log_scale = nn.Parameter(torch.zeros((), dtype=torch.float32))
         elif self.scale == "feature":
-            self.slow_log_scale = nn.Parameter(torch.zeros(tuple(sample_shape)))
+            zeros = torch.zeros(tuple(sample_shape), dtype=torch.float32)
+            self.slow_log_scale = nn.Parameter(zeros)
         elif isinstance(self.scale, str) or not self.scale > 0:
             raise ValueError(
                 f"`scale` of {type(self).__name__} must be 'shared', 'feature' or a "
@@ -93,8 +98,13 @@ class _LocationScale(Likelihood):
     def _log_scale(self) -> Tensor:
         """Logarithm of the scale of standardized data."""
         if not isinstance(self.scale, str):
-            return torch.tensor(math.log(self.scale) - self._log_spread)
-        return (_SCALE_SPEED * self.slow_log_scale).clamp(min=math.log(_MIN_SCALE))
+            return torch.tensor(
+                math.log(self.scale) - self._log_spread, dtype=torch.float32
+            )
+        # A smooth floor: below a clamp, no gradient would lead the scale up again.
+        log_scale = _SCALE_SPEED * self.slow_log_scale
+        floor = log_scale.new_tensor(math.log(_MIN_SCALE))
+        return 0.5 * torch.logaddexp(2 * log_scale, 2 * floor)
 
     def nll(self, X: Tensor, raw: Tensor) -> Tensor:
         log_scale = self._log_scale
@@ -174,6 +184,7 @@ class SquaredError(Likelihood):
     """
 
     standardize = True
+    is_density = False
 
     def build(self, sample_shape: Sequence[int], spread: float) -> None:
         self.unit = spread**2

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ._likelihoods import Likelihood
 
@@ -27,6 +28,7 @@ class AEModule(nn.Module):
     shift : Tensor of shape sample_shape
     spread : float
         The networks work on ``(X - shift) / spread`` if the likelihood standardizes.
+        `X` and `shift` may be of double precision, the networks are of single.
     """
 
     decodes_classes: ClassVar[bool] = False  # whether the decoder gets them one-hot
@@ -53,11 +55,11 @@ class AEModule(nn.Module):
         self.n_components = n_components
         likelihood.build(shift.shape, spread)
         self.register_buffer("shift", shift)
-        self.register_buffer("spread", torch.tensor(spread))
+        self.register_buffer("spread", torch.tensor(spread, dtype=torch.float32))
 
     def forward(self, X: Tensor) -> Tensor:
         """Reconstruct X from `mu`."""
-        return self.decode(self.encode(X)["mu"])
+        return self.decode(self.encode(X)["mu"]).to(X.dtype)
 
     def encode(
         self, X: Tensor, names: Collection[str] | None = None
@@ -73,11 +75,12 @@ class AEModule(nn.Module):
         return self._codes(self._standardized(X), names)
 
     def decode(self, Z: Tensor) -> Tensor:
-        """Return the mean of the data for the decoder's input (n_samples, n_inputs)."""
+        """Return the mean of the data for the decoder's input (n_samples, n_inputs).
+
+        It has the precision of `shift`, in which the networks' part is added to it.
+        """
         mean = self.likelihood.mean(self.decoder(Z))
-        if self.likelihood.standardize:
-            return torch.addcmul(self.shift, mean, self.spread)
-        return mean
+        return self.shift + mean * self.spread if self.likelihood.standardize else mean
 
     def draw(self, codes: Mapping[str, Tensor], noise: Tensor) -> Tensor:
         """Turn standard normal noise into codes `z`, `mu` itself without a `logvar`."""
@@ -91,9 +94,7 @@ class AEModule(nn.Module):
         Otherwise they could come close to the epsilon of Adam.
         """
         unit = self.likelihood.unit if phase == "reconstruction" else 1.0
-        return (
-            None if unit == 1.0 else torch.tensor(1 / unit, device=self.spread.device)
-        )
+        return None if unit == 1.0 else self.spread.new_tensor(1 / unit)
 
     def phases(self) -> dict[str, list[nn.Module]]:
         """Map each phase of a training step to the submodules that it trains."""
@@ -154,7 +155,11 @@ class AEModule(nn.Module):
         return {name: self.get_submodule(name)(hidden) for name in names}
 
     def _standardized(self, X: Tensor) -> Tensor:
-        return (X - self.shift) / self.spread if self.likelihood.standardize else X
+        """Centre in the precision of `shift`, so that large offsets are not lost."""
+        precision = self.spread.dtype
+        if self.likelihood.standardize:
+            return (X - self.shift).to(precision) / self.spread
+        return X.to(precision)
 
 
 class VAEModule(AEModule):
@@ -199,7 +204,7 @@ class VAEModule(AEModule):
             shift=shift,
             spread=spread,
         )
-        self._add_head("logvar", nn.Linear(n_hidden, n_components), n_components)
+        self._add_head("logvar", LogVariance(n_hidden, n_components), n_components)
         self.beta = beta
         self.beta_warmup = beta_warmup
         self.free_bits = free_bits
@@ -256,7 +261,7 @@ class VAEModule(AEModule):
         """
         X = self._standardized(X)
         codes = self._codes(X)
-        total = torch.full(X.shape[:1], -math.inf, device=X.device)
+        total = X.new_full(X.shape[:1], -math.inf)
         for draw in noise.unbind(1):
             z = self.draw(codes, draw)
             # log p(z) - log q(z|x): the constants of the two Gaussians cancel.
@@ -269,6 +274,21 @@ class VAEModule(AEModule):
         if epoch >= self.beta_warmup:
             return self.beta
         return self.beta * epoch / self.beta_warmup
+
+
+class LogVariance(nn.Linear):
+    """A linear map to log-variances of codes that can't explode.
+
+    One large step on one outlier would otherwise raise the variance, an exponential, by
+    orders of magnitude, and the training would diverge. Priors are about as wide as 1,
+    so that no posterior needs a variance beyond the bound. It is smooth, and below it
+    the map is linear.
+    """
+
+    _largest: ClassVar[float] = 4.0
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self._largest - F.softplus(self._largest - super().forward(input))
 
 
 def kl_divergence(codes: Mapping[str, Tensor]) -> Tensor:

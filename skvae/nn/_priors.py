@@ -124,7 +124,7 @@ class _Planar(Prior):
     ) -> tuple[int, Tensor]:
         """Draw the mode of each code, or take its class where that is known."""
         shares = self.class_prior if self.by_class else [1.0] * n_modes
-        weights = torch.tensor(shares, device=generator.device)
+        weights = torch.tensor(shares, dtype=torch.float32, device=generator.device)
         modes = torch.multinomial(
             weights, n_samples, replacement=True, generator=generator
         )
@@ -300,13 +300,13 @@ PRIORS: dict[str, type[Prior]] = {
 
 
 def _normal(n_samples: int, n_columns: int, generator: torch.Generator) -> Tensor:
-    shape = n_samples, n_columns
-    return torch.randn(shape, generator=generator, device=generator.device)
+    shape, device = (n_samples, n_columns), generator.device
+    return torch.randn(shape, generator=generator, device=device, dtype=torch.float32)
 
 
 def _uniform(n_samples: int, n_columns: int, generator: torch.Generator) -> Tensor:
-    shape = n_samples, n_columns
-    return torch.rand(shape, generator=generator, device=generator.device)
+    shape, device = (n_samples, n_columns), generator.device
+    return torch.rand(shape, generator=generator, device=device, dtype=torch.float32)
 
 
 def _check_positive(prior: Prior, name: str) -> None:
