@@ -12,7 +12,6 @@ from sklearn.utils._array_api import get_namespace
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
-    Options,
     StrOptions,
 )
 from sklearn.utils.multiclass import check_classification_targets
@@ -26,7 +25,7 @@ from sklearn.utils.validation import (
 
 __all__ = [
     "HasMethods",
-    "Options",
+    "Numbers",
     "StrOptions",
     "at_least",
     "check_codes",
@@ -49,7 +48,7 @@ __all__ = [
 ]
 
 
-class _Number(Interval):
+class Numbers(Interval):
     """An interval of numbers, among which True and False are none."""
 
     def is_satisfied_by(self, val):
@@ -58,12 +57,12 @@ class _Number(Interval):
 
 def at_least(minimum, kind=Real):
     """Constrain a parameter to numbers >= `minimum`."""
-    return _Number(kind, minimum, None, closed="left")
+    return Numbers(kind, minimum, None, closed="left")
 
 
-positive = _Number(Real, 0, None, closed="neither")
-fraction = _Number(Real, 0, 1, closed="neither")
-share = _Number(Real, 0, 1, closed="left")
+positive = Numbers(Real, 0, None, closed="neither")
+fraction = Numbers(Real, 0, 1, closed="neither")
+share = Numbers(Real, 0, 1, closed="left")
 
 
 def is_whole(value, minimum):
@@ -171,7 +170,7 @@ def _float_types(X):
 
 def _check_finite(rows, estimator, name):
     """Raise unless all values are finite and the networks can hold them."""
-    largest = np.finfo(np.float32).max
+    largest = float(np.finfo(np.float32).max)
     with np.errstate(all="ignore"):
         flat = rows.reshape(-1)
         probe = flat @ flat  # on all cores, unlike the thorough check
@@ -304,7 +303,7 @@ def check_image_shape(image_shape, shape):
     if image_shape is None:
         return shape
     image_shape = tuple(image_shape)
-    if not all(isinstance(size, Integral) and size > 0 for size in image_shape):
+    if not all(is_whole(size, 1) for size in image_shape):
         raise ValueError(
             f"`image_shape` must be a tuple of positive ints, got {image_shape}."
         )

@@ -5,11 +5,12 @@ pair ``(encoder, decoder)`` of ``torch.nn.Module``.
 """
 
 import copy
+import warnings
 from numbers import Integral
 
 from sklearn.base import BaseEstimator
 
-from ._validation import Options, StrOptions, at_least, share
+from ._validation import Numbers, StrOptions, at_least, is_whole, share
 
 _ACTIVATION = StrOptions({"elu", "gelu", "leaky_relu", "relu", "silu", "tanh"})
 _DROPOUT = [share]
@@ -120,7 +121,7 @@ class _Convolutional(_Architecture):
         "dense": ["array-like", at_least(1, Integral), None],
         "activation": [_ACTIVATION],
         "dropout": _DROPOUT,
-        "spatial_dims": [Options(Integral, {1, 2, 3}), None],
+        "spatial_dims": [Numbers(Integral, 1, 3, closed="both"), None],
     }
 
     def encoder(self, sample_shape):
@@ -134,8 +135,21 @@ class _Convolutional(_Architecture):
         -------
         encoder : torch.nn.Module
             Maps (n_samples, *sample_shape) to (n_samples, n_hidden).
+
+        Raises
+        ------
+        ValueError
+            If the channels seem to come last.
+
+        Warns
+        -----
+        UserWarning
+            If the samples are rows of a table, which are taken for signals.
         """
-        return self._pyramid(sample_shape).encoder()
+        pyramid = self._pyramid(sample_shape)
+        if self.spatial_dims is None:
+            _check_axes(sample_shape)
+        return pyramid.encoder()
 
     def decoder(self, n_inputs, sample_shape):
         """Build the decoder.
@@ -163,6 +177,26 @@ class _Convolutional(_Architecture):
         parameters["dense"] = check_widths("dense", dense)
         parameters["channels"] = check_widths("channels", self.channels)
         return Pyramid(sample_shape, **parameters)
+
+
+def _check_axes(sample_shape):
+    """Doubt that samples are signals, or images, if they are surely something else."""
+    *front, last = sample_shape
+    if not front:
+        warnings.warn(
+            f"Convolutions take each row of {last} values for a signal, whose "
+            "neighbours belong together. If rows are flat images, set `image_shape`. "
+            "If they are features of a table, take MLP. If they are signals, set "
+            "spatial_dims=1.",
+            UserWarning,
+            stacklevel=2,
+        )
+    elif len(front) > 1 and last in (1, 3, 4) and last < min(front):
+        raise ValueError(
+            f"Samples of shape {tuple(sample_shape)} seem to have their channels last, "
+            "but convolutions take them first. Use np.moveaxis(X, -1, 1) (and "
+            "`image_shape` accordingly). If the last axis is space, set `spatial_dims`."
+        )
 
 
 class Conv(_Convolutional):
@@ -330,6 +364,6 @@ def _is_module(value):
 def check_widths(name, widths):
     """Return widths of layers as a tuple, all of them ints >= 1."""
     widths = tuple(widths)
-    if not all(isinstance(width, Integral) and width >= 1 for width in widths):
+    if not all(is_whole(width, 1) for width in widths):
         raise ValueError(f"`{name}` must hold ints >= 1, got {widths}.")
     return widths

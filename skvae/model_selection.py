@@ -12,6 +12,7 @@ from sklearn.base import is_classifier
 from sklearn.model_selection import BaseCrossValidator, check_cv
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.metadata_routing import get_routing_for_object
+from sklearn.utils.validation import _num_samples
 
 __all__ = ["GuardedSplit", "LeakageWarning", "check_groups", "groups_from"]
 
@@ -160,7 +161,7 @@ def check_groups(cv, X, y=None, groups=None, *, estimator=None):
     if leak:
         raise ValueError(leak)
     if estimator is not None:
-        _warn_of_early_stopping(estimator)
+        _warn_of_early_stopping(estimator, _num_samples(X))
 
 
 class GuardedSplit(BaseCrossValidator):
@@ -326,6 +327,16 @@ def _n_shared(codes, train, test):
     return np.count_nonzero(shared >= 0)
 
 
+def _holds_out(part, n_samples):
+    """Tell whether an estimator holds out samples of its own for early stopping."""
+    stopping = getattr(part, "early_stopping", None)
+    if stopping is None:  # as in GradientBoostingClassifier
+        stopping = hasattr(part, "validation_fraction") and part.n_iter_no_change
+    if stopping == "auto":  # as in HistGradientBoostingClassifier
+        return n_samples > 10_000
+    return bool(stopping)
+
+
 _ROUTING = (
     "Let its `fit` have them: sklearn.set_config(enable_metadata_routing=True), then "
     "pass `groups` to the `fit` of a pipeline or a search, or in `params` of "
@@ -333,16 +344,16 @@ _ROUTING = (
 )
 
 
-def _warn_of_early_stopping(estimator):
+def _warn_of_early_stopping(estimator, n_samples):
     """Warn of each part that holds samples out and that no groups will reach."""
     parts = {"estimator": estimator, **estimator.get_params()}
     for name, part in parts.items():
-        if getattr(part, "early_stopping", "auto") in (False, "auto"):
+        if not _holds_out(part, n_samples):
             continue
         takes_groups = get_routing_for_object(part).consumes("fit", ["groups"])
         if takes_groups and sklearn.get_config()["enable_metadata_routing"]:
             continue
-        way_out = _ROUTING if takes_groups else "Set early_stopping=False."
+        way_out = _ROUTING if takes_groups else "Switch it off."
         warnings.warn(
             f"{type(part).__name__} (`{name}`) holds out samples for early stopping "
             f"whatever their groups. {way_out}",

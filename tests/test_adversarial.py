@@ -633,7 +633,6 @@ def test_early_stopping_of_the_classifier_looks_at_labels_too(flat):
         model.fit(X[:200], y[:200], X_val=X[200:], y_val=np.full(100, 55))
 
 
-@pytest.mark.filterwarnings("ignore:After training, .* worse than their mean")
 @pytest.mark.parametrize("model", [SupervisedAAE, AAEClassifier])
 def test_early_stopping_leaves_samples_of_each_class_to_train_on(
     model, flat, monkeypatch

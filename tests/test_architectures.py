@@ -26,6 +26,7 @@ def shapes_of(network, kind):
     return [tuple(m.weight.shape) for m in network.modules() if isinstance(m, kind)]
 
 
+@pytest.mark.filterwarnings("ignore:Convolutions take each row")
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("architecture", [MLP(), MLP(()), *CONVOLUTIONS], ids=str)
 def test_samples_of_any_shape_decode_to_their_own(architecture, shape):

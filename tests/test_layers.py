@@ -17,9 +17,6 @@ from skvae import AE, MLP, VAE, CacheWarning, Conv
 
 FIT = {"max_iter": 8, "random_state": 0}
 
-# Eight epochs are too few for some networks to learn more than the mean.
-pytestmark = pytest.mark.filterwarnings("ignore:After training, AE reconstructs")
-
 
 @pytest.fixture(scope="module")
 def vae(digits):

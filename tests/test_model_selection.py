@@ -12,7 +12,10 @@ import sklearn
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+)
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
@@ -335,3 +338,21 @@ def test_early_stopping_that_takes_no_groups_is_told(volumes):
     with pytest.warns(LeakageWarning, match="AE .* whatever their groups"):
         check_groups(cv, volumes, Y, estimator=refuses)
     check_groups(cv, volumes, Y, estimator=HistGradientBoostingClassifier())
+
+
+@pytest.mark.parametrize(
+    ("estimator", "n_samples", "warns"),
+    [
+        (HistGradientBoostingClassifier(), 10_000, False),
+        (HistGradientBoostingClassifier(), 10_001, True),
+        (HistGradientBoostingClassifier(early_stopping=False), 10_001, False),
+        (GradientBoostingClassifier(), 6, False),
+        (GradientBoostingClassifier(n_iter_no_change=5), 6, True),
+    ],
+)
+def test_hold_outs_of_boosting_are_seen(estimator, n_samples, warns):
+    X, groups = np.zeros((n_samples, 2)), np.arange(n_samples) % 3
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check_groups(GroupKFold(3), X, groups % 2, groups, estimator=estimator)
+    assert [w.category for w in caught] == [LeakageWarning] * warns

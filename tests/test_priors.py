@@ -70,7 +70,7 @@ def test_mixture_has_its_modes_around_a_circle():
 
 
 def test_swiss_roll_is_uniform_along_a_spiral():
-    codes = draw(SwissRoll(radius=6.0, thickness=0.01), 3)
+    codes = draw(SwissRoll(radius=6.0, thickness=0.01), 4)
     radius, angle = polar(codes)
     # The angle is that of the way along the roll, up to whole turns.
     turns = 1.5 * radius / 6

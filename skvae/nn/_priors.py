@@ -1,4 +1,5 @@
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import ClassVar
@@ -240,6 +241,14 @@ class SwissRoll(_Planar):
         super().build(n_components, class_prior)
         _check_positive(self, "radius")
         _check_positive(self, "thickness")
+        if n_components == 3:
+            warnings.warn(
+                "The swiss roll lies in the plane of the first two components and the "
+                "third is N(0, 1): this is no sheet rolled up in space. Take "
+                "n_components=2, or a function that draws what you want as `prior`.",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def sample(
         self, n_samples: int, y: Tensor | None, generator: torch.Generator
@@ -311,7 +320,8 @@ def _uniform(n_samples: int, n_columns: int, generator: torch.Generator) -> Tens
 
 def _check_positive(prior: Prior, name: str) -> None:
     value = getattr(prior, name)
-    if not (isinstance(value, Real) and 0 < float(value) < math.inf):
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not (is_number and 0 < float(value) < math.inf):
         raise ValueError(
             f"`{name}` of {type(prior).__name__} must be a number > 0, got {value!r}."
         )
