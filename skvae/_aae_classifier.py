@@ -153,7 +153,8 @@ class AAEClassifier(ClassifierMixin, _ClassEncoder):
         fold. A fit found there runs no callbacks, and ``random_state=None`` then means
         the draw of the first time. A training that was cut off is not kept.
     callbacks : list of skorch callbacks, default=None
-        Called during training, as in ``skorch.NeuralNet``.
+        Called during training, as in ``skorch.NeuralNet``. Those given stay as they
+        are: `fit` runs copies of them, which are `callbacks_` afterwards.
     device : str, default="auto"
         "auto" takes a CUDA device if there is one, else "cpu".
     random_state : int, RandomState instance or None, default=None
@@ -176,6 +177,9 @@ class AAEClassifier(ClassifierMixin, _ClassEncoder):
         Shape of one sample as the networks see it.
     n_iter_ : int
         Number of epochs trained.
+    callbacks_ : list of tuple
+        Name and callback of each that ran in the last training. Empty if the networks
+        came from `memory` or from a pickle.
     history_ : list of dict
         Per epoch: "train_loss", its terms for each phase ("reconstruction_loss",
         "discriminator_loss", "generator_loss", "class_discriminator_loss",
@@ -394,6 +398,9 @@ class AAEClassifier(ClassifierMixin, _ClassEncoder):
     def _own_rows(self, y, index):
         return {"classification": index[y[index] >= 0]}
 
+    def _scored_rows(self, y, index):
+        return index[y[index] >= 0]  # an accuracy needs labels
+
 
 class AAEClusterer(ClusterMixin, _ClassEncoder):
     r"""Adversarial autoencoder that finds clusters, and the style within them.
@@ -481,7 +488,8 @@ class AAEClusterer(ClusterMixin, _ClassEncoder):
         fold. A fit found there runs no callbacks, and ``random_state=None`` then means
         the draw of the first time. A training that was cut off is not kept.
     callbacks : list of skorch callbacks, default=None
-        Called during training, as in ``skorch.NeuralNet``.
+        Called during training, as in ``skorch.NeuralNet``. Those given stay as they
+        are: `fit` runs copies of them, which are `callbacks_` afterwards.
     device : str, default="auto"
         "auto" takes a CUDA device if there is one, else "cpu".
     random_state : int, RandomState instance or None, default=None
@@ -506,6 +514,9 @@ class AAEClusterer(ClusterMixin, _ClassEncoder):
         Shape of one sample as the networks see it.
     n_iter_ : int
         Number of epochs trained.
+    callbacks_ : list of tuple
+        Name and callback of each that ran in the last training. Empty if the networks
+        came from `memory` or from a pickle.
     history_ : list of dict
         Per epoch: "train_loss", its terms for each phase ("reconstruction_loss",
         "discriminator_loss", "generator_loss", "class_discriminator_loss",

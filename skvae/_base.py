@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from numbers import Integral
 from pathlib import Path
+from pickle import PicklingError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from sklearn.utils.validation import (
 )
 
 from ._cache import CacheWarning, key_of, remember
+from ._documentation import DocumentedMixin
 from ._fingerprint import fingerprint
 from ._random import child_seed, draw_seed
 from ._trees import pack, unpack
@@ -38,6 +40,7 @@ from ._validation import (
     fraction,
     is_whole,
     location_and_spread,
+    named_after,
     positive,
     side_by_side,
     to_numpy,
@@ -70,6 +73,14 @@ class _Task(NamedTuple):
     early_stopping: bool
 
 
+class _Watched(NamedTuple):
+    """What scikit-learn's callbacks look at in one fit."""
+
+    context: Any
+    X: Any
+    y: Any
+
+
 def transforms_to_codes(estimator):
     """Tell whether `inverse_transform` can decode what `transform` returns."""
     if _as_list(estimator.layer) in (["mu"], ["z"]):
@@ -80,7 +91,9 @@ def transforms_to_codes(estimator):
     )
 
 
-class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
+class BaseAutoencoder(
+    DocumentedMixin, CallbackSupportMixin, TransformerMixin, BaseEstimator
+):
     """Everything that autoencoders share: training, layers, decoding, persistence.
 
     A subclass names its torch module in `_module_name` and those of its parameters that
@@ -162,6 +175,15 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+
+    def __init_subclass__(cls, **kwargs):
+        """Let errors name the class, not where its methods come from."""
+        super().__init_subclass__(**kwargs)
+        for name in ("fit", "partial_fit"):
+            method, general = getattr(cls, name), getattr(BaseAutoencoder, name)
+            inner = getattr(method, "__wrapped__", method)
+            if getattr(inner, "__code__", None) is general.__wrapped__.__code__:
+                setattr(cls, name, named_after(cls, general))
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, X_val=None, groups=None):
@@ -377,10 +399,9 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
     def __getstate__(self):
         state = dict(super().__getstate__())
         if "_net" in state:
-            # Callbacks hold on to what they have seen, optimizers and the like.
-            state["callbacks"] = clone(self.callbacks, safe=False)
             state["_net"] = state["_net"].get_state()
-            del state["module_"]
+            # Callbacks hold on to what they have seen, optimizers and the like.
+            del state["module_"], state["callbacks_"]
         return state
 
     def __setstate__(self, state):
@@ -388,17 +409,25 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         if "_net" in state:
             self._net = self._unpickled_net(state["_net"])
             self.module_ = self._net.module_
+            self.callbacks_ = self._net.callbacks_
 
-    def _begin_callbacks(self, X):
+    def _begin_callbacks(self, X, y, method, max_iter):
         """Open scikit-learn's callback context, where that version has one."""
         if not hasattr(self, "_init_callback_context"):
             return None
-        context = self._init_callback_context(max_subtasks=self.max_iter)
-        return context.call_on_fit_task_begin(estimator=self, X=X)
+        y = X if y is None else y  # ScoringMonitor scores nothing without a y
+        context = self._init_callback_context(method, max_subtasks=max_iter)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        return _Watched(context, X, y)
+
+    def _end_callbacks(self, watched):
+        if watched is not None:
+            context, X, y = watched
+            context.call_on_fit_task_end(estimator=self, X=X, y=y)
 
     def _fit(self, X, y, X_val, y_val, groups):
-        """Validate and train; a subclass passes labels on that it wants."""
-        context = self._begin_callbacks(X)
+        """Validate and train; what the model learns from `y`, `_check_labels` says."""
+        watched = self._begin_callbacks(X, y, "fit", self.max_iter)
         with _unchanged_on_error(self):
             task = self._new_task(
                 (X, y),
@@ -408,13 +437,13 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
                 early_stopping=self.early_stopping,
                 resume=self.warm_start,
             )
-            self._solve(task, context)
+            self._solve(task, watched)
             self._diagnose(task)
-            if context is not None:
-                context.call_on_fit_task_end(estimator=self, X=X)
+            self._end_callbacks(watched)
         return self
 
     def _fit_one_epoch(self, X, y, classes=None):
+        watched = self._begin_callbacks(X, y, "partial_fit", 1)
         with _unchanged_on_error(self):
             task = self._new_task(
                 (X, y),
@@ -425,11 +454,12 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
                 resume=True,
                 classes=classes,
             )
-            self._solve(task)
+            self._solve(task, watched)
+            self._end_callbacks(watched)
         return self
 
-    def _solve(self, task, context=None):
-        net = self._remember(task, context)
+    def _solve(self, task, watched):
+        net = self._remember(task, watched)
         vars(self).update(self._fitted_attributes(net))
         self._after_training(task.rows)
 
@@ -484,12 +514,12 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
     def _check_held_out_labels(self, y, rows):
         """Return the same for held-out samples."""
 
-    def _remember(self, task, context):
+    def _remember(self, task, watched):
         """Train, or take from `memory` what the same training gave before."""
         return remember(
             _folder_of(self.memory),
             lambda: self._key_of(task),
-            lambda: self._train(task, context),
+            lambda: self._train(task, watched),
             pack=_packed,
             unpack=lambda kept: self._net_in_state(unpack(kept), self.device),
         )
@@ -499,32 +529,27 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         parameters = self.get_params(deep=False)
         for name in ("layer", "memory", "verbose", "random_state"):
             parameters.pop(name)
-        parameters["callbacks"] = clone(self.callbacks, safe=False)
+        parameters["callbacks"] = [_hashed(item) for item in self.callbacks or []]
         inputs = task if self.random_state is not None else task._replace(seed=None)
         versions = version("skvae"), version("torch")
         shares = getattr(self, "class_prior_", None)
         decisive = type(self), parameters, inputs, self.sample_shape_, shares
         return key_of(versions, fingerprint(decisive))
 
-    def _train(self, task, context):
+    def _train(self, task, watched):
         """Build a net, fresh or in an earlier state, and train it."""
         from . import _net
 
-        callbacks = list(self.callbacks or [])
-        bar = _net.TrainingBar(type(self).__name__, task.max_iter)
-        if self.verbose:
-            callbacks.append(bar)
-        if context is not None:
-            callbacks.append(_net.ScikitLearnCallbacks(self, context))
         index, X_val, y_val = self._hold_out(task)
         if task.state is None:
-            net = self._fresh_net(task, index, callbacks)
+            net = self._fresh_net(task, index, self.callbacks)
         else:
-            net = self._net_in_state(task.state, self.device, callbacks)
+            net = self._net_in_state(task.state, self.device, self.callbacks)
+            net.resume_callbacks(self._net)
         stopping = None
         if task.early_stopping:
             stopping = _net.EarlyStopping(self.n_iter_no_change, self.tol)
-        try:
+        with net.observed_by(self._observers(task, index, watched)):
             return net.train(
                 task.rows,
                 index,
@@ -535,8 +560,34 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
                 y_val=y_val,
                 stopping=stopping,
             )
-        finally:
-            bar.close()
+
+    def _observers(self, task, index, watched):
+        """Return those who look on at a training beside the user's callbacks."""
+        from ._callbacks import ScikitLearnCallbacks, TrainingBar
+
+        observers = []
+        if self.verbose:
+            observers.append(TrainingBar(type(self).__name__, task.max_iter))
+        if watched is not None:
+            observers.append(
+                ScikitLearnCallbacks(
+                    *(self, *watched, self._scored_rows(task.y, index)),
+                    fitted=lambda net: self._fitted_now(net, task.rows),
+                )
+            )
+        return observers
+
+    def _scored_rows(self, y, index):
+        """Return the rows that scikit-learn's callbacks see, of those trained on."""
+        return index
+
+    def _fitted_now(self, net, rows):
+        """Return the attributes of an estimator whose training ended now."""
+        fitted = type(self).__new__(type(self))
+        net = self._net_in_state(net.get_state(), self.device)
+        vars(fitted).update(vars(self), **self._fitted_attributes(net))
+        fitted._after_training(rows)
+        return vars(fitted)
 
     def _hold_out(self, task):
         """Return the rows to train on, and X and y to validate with if any."""
@@ -634,6 +685,7 @@ class BaseAutoencoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
             "_net": net,
             "_built_with": {n: clone(getattr(self, n), safe=False) for n in names},
             "module_": net.module_,
+            "callbacks_": net.callbacks_,
             "layer_names_": net.layer_names,
             "history_": net.rows_of_history(),
             "loss_curve_": [row["train_loss"] for row in net.history],
@@ -749,6 +801,19 @@ def _folder_of(memory):
     """Return where trained networks are kept, None for nowhere."""
     location = memory.location if isinstance(memory, Memory) else memory
     return None if location is None else Path(location, "networks")
+
+
+def _hashed(callback):
+    """Hash a callback for the key of a training."""
+    try:
+        return fingerprint(callback)
+    except (TypeError, PicklingError):  # whose message holds all that was hashed
+        name = type(callback).__name__
+        raise ValueError(
+            f"`memory` tells trainings apart by their callbacks too, but {name} holds "
+            "something that can't be hashed, such as a connection. Leave the callback "
+            "out, or set memory=None."
+        ) from None
 
 
 def _packed(net):

@@ -1,9 +1,10 @@
 """The engine: one training step for all models, and inference in batches.
 
-The only importer of skorch. An estimator owns a `Net`; it never is one.
+An estimator owns a `Net`; it never is one.
 """
 
 import math
+import operator
 import threading
 import time
 import warnings
@@ -14,11 +15,13 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from skorch import NeuralNet
-from skorch.callbacks import Callback
+from skorch.dataset import Dataset
 from skorch.history import History
+from skorch.utils import data_from_dataset, is_skorch_dataset
 from torch.nn import functional
-from tqdm.auto import tqdm
+from torch.utils.data import Subset
 
+from ._callbacks import copies_of, explaining, wants_predictions, watches_batches
 from ._random import child_seed, row_noise
 from ._validation import to_numpy
 from .nn import bind_generator, layer_function, layer_shapes
@@ -42,12 +45,18 @@ class Net(NeuralNet):
         put back.
     rates : dict of str to float
         Learning rates of phases that differ from `lr`.
+    callbacks : list of skorch callbacks or None
+        The net works with copies of them, its `callbacks_`.
     **kwargs
-        Arguments of `skorch.NeuralNet`: lr, batch_size, callbacks, device.
+        Arguments of `skorch.NeuralNet`: lr, batch_size, device.
     """
 
-    def __init__(self, module, *, seed, architecture, rates=None, **kwargs):
+    def __init__(
+        self, module, *, seed, architecture, rates=None, callbacks=None, **kwargs
+    ):
         self.seed = seed
+        self.given_callbacks = list(callbacks or [])
+        self.observers = ()
         self.rates = rates or {}
         self.self_contained = getattr(architecture, "self_contained", False)
         shape = tuple(module.shift.shape)
@@ -55,7 +64,12 @@ class Net(NeuralNet):
         self.inference_batch_size, self.row_multiple = plan(shape)
         self.layer_names = _layer_names(module, shape)
         super().__init__(
-            module, criterion=torch.nn.Identity, train_split=None, **kwargs
+            module,
+            criterion=torch.nn.Identity,
+            train_split=None,
+            callbacks=copies_of(self.given_callbacks),
+            use_caching=False,  # callbacks that score ask the net to predict
+            **kwargs,
         )
 
     @property
@@ -73,6 +87,53 @@ class Net(NeuralNet):
         }
         self.optimizer_ = next(iter(self.optimizers_.values()))
         return self
+
+    def _get_module(self, name, msg):
+        """Return what checkpoints save and load under a name."""
+        if name == "optimizer_" and len(self.optimizers_) > 1:
+            return Optimizers(self.optimizers_)
+        return super()._get_module(name, msg)
+
+    def set_params(self, **kwargs):
+        """Set parameters of the net, but not those of the networks."""
+        for name in kwargs:
+            if name.startswith("module"):
+                raise ValueError(
+                    f"InputShapeSetter, or another callback, sets {name!r}, but "
+                    "`architecture` builds the networks for the shape of X. Leave that "
+                    "callback out."
+                )
+        return super().set_params(**kwargs)
+
+    def resume_callbacks(self, net):
+        """Let callbacks go on as those of an earlier net, if they are the same."""
+        given, earlier = self.given_callbacks, net.given_callbacks
+        if len(given) == len(earlier) and all(map(operator.is_, given, earlier)):
+            for (_, new), (_, old) in zip(self.callbacks_, net.callbacks_, strict=True):
+                vars(new).update(vars(old))
+
+    @contextmanager
+    def observed_by(self, observers):
+        """Tell further callbacks, after those of the user, of what happens within."""
+        self.observers = observers
+        try:
+            yield
+        finally:
+            for observer in observers:
+                observer.close()
+            self.observers = ()
+
+    def __getstate__(self):
+        return super().__getstate__() | {"observers": ()}  # bars, and open contexts
+
+    def notify(self, method_name, **cb_kwargs):
+        """Call a method of the net, of the callbacks and of the observers."""
+        getattr(self, method_name)(self, **cb_kwargs)
+        for _, callback in self.callbacks_:
+            with explaining(callback, self.history):
+                getattr(callback, method_name)(self, **cb_kwargs)
+        for observer in self.observers:
+            getattr(observer, method_name)(self, **cb_kwargs)
 
     def train(
         self,
@@ -108,23 +169,28 @@ class Net(NeuralNet):
         """
         X = self._resident(self.as_samples(rows))
         y = None if y is None else self._resident(y)
+        target = _target(X, y)
+        datasets = {"dataset_train": _dataset(X, target, index), "dataset_valid": None}
         index = {None: index, **(own_rows or {})}  # None: of all other phases
         index = {phase: torch.from_numpy(part) for phase, part in index.items()}
         held_out = None
         if X_val is not None:
             X_val = as_tensor(self.as_samples(X_val))
             held_out = X_val, None if y_val is None else as_tensor(y_val)
+            datasets["dataset_valid"] = Dataset(X_val, _target(*held_out))
         weights = list(self.module_.state_dict().values())
         last_epoch = Snapshot()
         rates = self._learning_rates()
         self.interrupted_ = False
-        self.notify("on_train_begin", X=X, y=y)
+        self.max_epochs = epochs
+        self.notify("on_train_begin", X=X, y=target)
         if self.history:  # a schedule made anew takes the step again that it took last
             self._set_learning_rates(rates)
             if stopping is not None:
                 stopping.reached(self._validation_loss(*held_out), weights)
         for _ in range(epochs):
             try:
+                self.notify("on_epoch_begin", **datasets)
                 self._run_epoch(X, y, index, held_out)
             except KeyboardInterrupt:
                 if not last_epoch.taken:
@@ -133,7 +199,7 @@ class Net(NeuralNet):
                 self._fall_back(last_epoch)
                 break
             try:
-                self.notify("on_epoch_end", dataset_train=X, dataset_valid=X_val)
+                self.notify("on_epoch_end", **datasets)
                 last_epoch.take(self._tensors())
                 if stopping is not None:
                     loss = self.history[-1]["valid_loss"]
@@ -144,7 +210,7 @@ class Net(NeuralNet):
                 break
         if stopping is not None:
             stopping.restore_best(weights)
-        self.notify("on_train_end", X=X, y=y)
+        self.notify("on_train_end", X=X, y=target)
         self.module_.eval()
         return self
 
@@ -157,8 +223,6 @@ class Net(NeuralNet):
         return tensor.to(self.device) if 2 * tensor.nbytes < free else tensor
 
     def _run_epoch(self, X, y, index, held_out):
-        X_val = None if held_out is None else held_out[0]
-        self.notify("on_epoch_begin", dataset_train=X, dataset_valid=X_val)
         started = time.perf_counter()
         epoch = len(self.history)
         seed = child_seed(self.seed, epoch)
@@ -172,7 +236,8 @@ class Net(NeuralNet):
         for name, value in means.items():
             self._record("train_loss" if name == "loss" else name, value)
         if held_out is not None:
-            self._record("valid_loss", self._validation_loss(*held_out))
+            loss = self._validation_loss(*held_out, watched=bool(self.callbacks_))
+            self._record("valid_loss", loss)
         self.history.record("dur", time.perf_counter() - started)
 
     def _batches(self, index, generator, device):
@@ -194,7 +259,8 @@ class Net(NeuralNet):
 
     def _run_batches(self, X, y, batches, generator, epoch):
         """Take a step per batch; return the mean of each term over the samples."""
-        step = self._watched_step if self._is_watched() else self._step
+        watched = any(watches_batches(callback) for _, callback in self.callbacks_)
+        step = self._watched_step if watched else self._step
         table = None
         for i, batch in enumerate(batches):
             data = {k: (self._fetch(X, r), self._fetch(y, r)) for k, r in batch.items()}
@@ -204,7 +270,13 @@ class Net(NeuralNet):
                 table = torch.empty(shape, dtype=torch.float32, device=self.device)
             torch.stack(list(terms.values()), out=table[i])
         sizes = [len(batch[None]) for batch in batches]
-        means = np.average(table.double().cpu().numpy(), axis=0, weights=sizes)
+        values = table.double().cpu().numpy()
+        if self.callbacks_ and not watched:
+            losses = values[:, list(terms).index("loss")].tolist()
+            for loss, size in zip(losses, sizes, strict=True):
+                self.history.new_batch()
+                self._record_batch("train", loss, size)
+        means = np.average(values, axis=0, weights=sizes)
         return dict(zip(terms, means.tolist(), strict=True))
 
     def _fetch(self, tensor, rows):
@@ -244,36 +316,42 @@ class Net(NeuralNet):
     def _rate(self, phase):
         return self.rates.get(phase, self.lr)
 
-    def _is_watched(self):
-        """Tell whether a callback looks at single batches, which costs time."""
-        return any(
-            getattr(type(callback), hook) is not getattr(Callback, hook)
-            for _, callback in self.callbacks_
-            for hook in ("on_batch_begin", "on_batch_end", "on_grad_computed")
-        )
-
     def _watched_step(self, data, **kwargs):
         """Take a step before the eyes of skorch's callbacks."""
         X, y = data[None]
+        batch = X, _target(X, y)
 
         def on_gradient():
             self.notify(
                 "on_grad_computed",
                 named_parameters=list(self.module_.named_parameters()),
-                batch=(X, y),
+                batch=batch,
                 training=True,
             )
 
-        self.notify("on_batch_begin", batch=(X, y), training=True)
+        self.notify("on_batch_begin", batch=batch, training=True)
+        self.module_.train()  # callbacks may have predicted
         log = self._step(data, on_gradient, **kwargs)
-        loss = log["loss"]
-        self.history.record_batch("train_loss", loss.item())
-        self.history.record_batch("train_batch_size", len(X))
-        self.notify("on_batch_end", batch=(X, y), training=True, loss=loss, y_pred=None)
+        self._end_batch(batch, log["loss"], training=True)
         return log
 
+    def _end_batch(self, batch, loss, *, training):
+        """Record a batch, and show it to the callbacks."""
+        X, _ = batch
+        self._record_batch("train" if training else "valid", loss.item(), len(X))
+        y_pred = None
+        if any(wants_predictions(callback) for _, callback in self.callbacks_):
+            y_pred = self.evaluation_step(batch)
+        self.notify(
+            "on_batch_end", batch=batch, training=training, loss=loss, y_pred=y_pred
+        )
+
+    def _record_batch(self, kind, loss, size):
+        self.history.record_batch(f"{kind}_loss", loss)
+        self.history.record_batch(f"{kind}_batch_size", size)
+
     @torch.no_grad()
-    def _validation_loss(self, X, y):
+    def _validation_loss(self, X, y, *, watched=False):
         """Return the loss on held-out data, with the same noise in every epoch."""
         self.module_.eval()
         seed = child_seed(self.seed, _VALIDATION)
@@ -281,11 +359,25 @@ class Net(NeuralNet):
         total = 0.0
         for start in range(0, len(X), self.batch_size):
             rows = slice(start, start + self.batch_size)
-            batch = self._move(X[rows], copy=not self.self_contained)
+            samples = self._move(X[rows], copy=not self.self_contained)
             labels = None if y is None else self._move(y[rows])
-            loss = self.module_.held_out_loss(batch, labels, generator=generator)
-            total += loss.item() * len(batch)
+            batch = samples, _target(samples, labels)
+            if watched:
+                self.notify("on_batch_begin", batch=batch, training=False)
+            loss = self.module_.held_out_loss(samples, labels, generator=generator)
+            if watched:
+                self._end_batch(batch, loss, training=False)
+            total += loss.item() * len(samples)
         return total / len(X)
+
+    def forward_iter(self, X, training=False, device="cpu"):
+        """Yield reconstructions, which are the predictions that callbacks score.
+
+        skorch's own way makes a DataLoader, which draws from PyTorch's global random
+        state.
+        """
+        samples = data_from_dataset(X)[0] if is_skorch_dataset(X) else X
+        yield self.apply(self.module_, as_tensor(samples)).to(device)
 
     def _record(self, name, value):
         """Write a value of this epoch, and whether a loss is the best so far."""
@@ -423,6 +515,11 @@ class Net(NeuralNet):
                 phase: _to_numpy(optimizer.state_dict())
                 for phase, optimizer in self.optimizers_.items()
             },
+            "frozen": [
+                name
+                for name, parameter in self.module_.named_parameters()
+                if not parameter.requires_grad
+            ],
             "history": self.rows_of_history(),
             "seed": self.seed,
             "device": str(self.device),
@@ -439,14 +536,31 @@ class Net(NeuralNet):
     def set_state(self, state):
         """Take over what `get_state` gave, but no learning rate that was changed."""
         self.module_.load_state_dict(_to_torch(state["module"]))
+        for name, parameter in self.module_.named_parameters():
+            parameter.requires_grad_(name not in state["frozen"])
         for phase, optimizer in self.optimizers_.items():
             optimizer.load_state_dict(_to_torch(state["optimizers"][phase]))
             if self._rate(phase) != state["rates"].get(phase, state["lr"]):
                 for group in optimizer.param_groups:
                     group["lr"] = self._rate(phase)
-        self.history = History([{"batches": [], **row} for row in state["history"]])
+        # Checkpoint looks at the last batch of any epoch.
+        self.history = History([{"batches": [{}], **row} for row in state["history"]])
         self.module_.eval()
         return self
+
+
+class Optimizers:
+    """The optimizers of all phases, to save and to load as one."""
+
+    def __init__(self, optimizers):
+        self._optimizers = optimizers
+
+    def state_dict(self):
+        return {name: part.state_dict() for name, part in self._optimizers.items()}
+
+    def load_state_dict(self, states):
+        for name, part in self._optimizers.items():
+            part.load_state_dict(states[name])
 
 
 class Snapshot:
@@ -500,47 +614,6 @@ class EarlyStopping:
     def restore_best(self, weights):
         if self._best.taken:
             self._best.restore(weights)
-
-
-class TrainingBar(Callback):
-    """One progress bar for the whole training, with the terms of the loss."""
-
-    def __init__(self, name, epochs):
-        self.name = name
-        self.epochs = epochs
-
-    def on_train_begin(self, net, X=None, y=None, **kwargs):
-        self.bar_ = tqdm(total=self.epochs, unit="epoch", desc=self.name)
-
-    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
-        row = net.history[-1]
-        terms = {k: v for k, v in row.items() if isinstance(v, float) and k != "dur"}
-        self.bar_.set_postfix(terms, refresh=False)
-        self.bar_.update()
-
-    def close(self):
-        if hasattr(self, "bar_"):
-            self.bar_.close()
-
-
-class ScikitLearnCallbacks(Callback):
-    """Tell scikit-learn's own callbacks (1.9 and later) of every epoch."""
-
-    def __init__(self, estimator, context):
-        self.estimator = estimator
-        self.context = context
-
-    def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
-        self.epoch_ = self.context.subcontext(task_name="epoch")
-        self.epoch_.call_on_fit_task_begin(estimator=self.estimator)
-
-    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
-        stop = self.epoch_.call_on_fit_task_end(
-            estimator=self.estimator,
-            reconstruction_attributes=lambda: self.estimator._fitted_attributes(net),
-        )
-        if stop:
-            raise KeyboardInterrupt
 
 
 _lending = threading.RLock()
@@ -672,6 +745,17 @@ def resolve_device(device):
             f"`device`={device!r} is not available here ({error}). Take device='auto'."
         ) from error
     return torch.device(device)
+
+
+def _target(X, y):
+    """Return what callbacks compare predictions with: X, if no labels come in."""
+    return X if y is None else y
+
+
+def _dataset(X, y, index):
+    """Show callbacks the samples of `index`, which are copied only on demand."""
+    dataset = Dataset(X, y)
+    return dataset if len(index) == len(X) else Subset(dataset, index)
 
 
 def as_tensor(array):

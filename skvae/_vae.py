@@ -84,7 +84,8 @@ class VAE(BaseAutoencoder):
         fold. A fit found there runs no callbacks, and ``random_state=None`` then means
         the draw of the first time. A training that was cut off is not kept.
     callbacks : list of skorch callbacks, default=None
-        Called during training, as in ``skorch.NeuralNet``.
+        Called during training, as in ``skorch.NeuralNet``. Those given stay as they
+        are: `fit` runs copies of them, which are `callbacks_` afterwards.
     device : str, default="auto"
         "auto" takes a CUDA device if there is one, else "cpu".
     random_state : int, RandomState instance or None, default=None
@@ -103,6 +104,9 @@ class VAE(BaseAutoencoder):
         Shape of one sample as the networks see it.
     n_iter_ : int
         Number of epochs trained.
+    callbacks_ : list of tuple
+        Name and callback of each that ran in the last training. Empty if the networks
+        came from `memory` or from a pickle.
     history_ : list of dict
         Per epoch: "train_loss", its terms ("reconstruction_loss", "kl_divergence"),
         "valid_loss" if there are held-out samples, and the duration "dur" in seconds.

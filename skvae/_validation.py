@@ -3,10 +3,12 @@
 import math
 import warnings
 from numbers import Integral, Real
+from types import FunctionType
 
 import numpy as np
 import pandas as pd
 from sklearn.base import _fit_context as fit_context
+from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils import assert_all_finite
 from sklearn.utils._array_api import get_namespace
 from sklearn.utils._param_validation import (
@@ -40,7 +42,9 @@ __all__ = [
     "is_whole",
     "known_labels",
     "location_and_spread",
+    "named_after",
     "positive",
+    "safe_indexing",
     "share",
     "side_by_side",
     "to_numpy",
@@ -53,6 +57,25 @@ class Numbers(Interval):
 
     def is_satisfied_by(self, val):
         return not isinstance(val, bool | np.bool_) and super().is_satisfied_by(val)
+
+
+def named_after(cls, method):
+    """Copy a method under `fit_context`, so that errors of its arguments name `cls`.
+
+    Python takes the name from the function. To check the arguments in a wrapper would
+    add a frame, from which warnings would seem to come.
+    """
+    general = method.__wrapped__
+    own = FunctionType(
+        general.__code__,
+        general.__globals__,
+        argdefs=general.__defaults__,
+        closure=general.__closure__,
+    )
+    own.__kwdefaults__ = general.__kwdefaults__
+    own.__doc__ = general.__doc__
+    own.__qualname__ = f"{cls.__qualname__}.{general.__name__}"
+    return fit_context(prefer_skip_nested_validation=True)(own)
 
 
 def at_least(minimum, kind=Real):

@@ -10,6 +10,7 @@ from numbers import Integral
 
 from sklearn.base import BaseEstimator
 
+from ._documentation import DocumentedMixin
 from ._validation import Numbers, StrOptions, at_least, is_whole, share
 
 _ACTIVATION = StrOptions({"elu", "gelu", "leaky_relu", "relu", "silu", "tanh"})
@@ -17,8 +18,11 @@ _DROPOUT = [share]
 _WIDTHS = ["array-like"]
 
 
-class _Architecture(BaseEstimator):
+class _Architecture(DocumentedMixin, BaseEstimator):
     """Parameters that are checked when a network is built from them."""
+
+    def _doc_link_url_param_generator(self):
+        return {"estimator_module": "skvae", "estimator_name": type(self).__name__}
 
     # What is built here draws from no global random state and never changes its input.
     self_contained = True

@@ -12,7 +12,6 @@ from sklearn.base import is_classifier
 from sklearn.model_selection import BaseCrossValidator, check_cv
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.metadata_routing import get_routing_for_object
-from sklearn.utils.validation import _num_samples
 
 __all__ = ["GuardedSplit", "LeakageWarning", "check_groups", "groups_from"]
 
@@ -161,7 +160,7 @@ def check_groups(cv, X, y=None, groups=None, *, estimator=None):
     if leak:
         raise ValueError(leak)
     if estimator is not None:
-        _warn_of_early_stopping(estimator, _num_samples(X))
+        _warn_of_early_stopping(estimator, len(X))
 
 
 class GuardedSplit(BaseCrossValidator):
@@ -353,7 +352,10 @@ def _warn_of_early_stopping(estimator, n_samples):
         takes_groups = get_routing_for_object(part).consumes("fit", ["groups"])
         if takes_groups and sklearn.get_config()["enable_metadata_routing"]:
             continue
-        way_out = _ROUTING if takes_groups else "Switch it off."
+        off = "early_stopping=False"
+        if not hasattr(part, "early_stopping"):
+            off = "n_iter_no_change=None"
+        way_out = _ROUTING if takes_groups else f"Set {off}."
         warnings.warn(
             f"{type(part).__name__} (`{name}`) holds out samples for early stopping "
             f"whatever their groups. {way_out}",

@@ -8,6 +8,7 @@ from scipy.spatial.distance import pdist
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ._documentation import DocumentedMixin
 from ._validation import HasMethods, StrOptions, fit_context
 
 __all__ = ["RegionFeatures", "first_order", "shape"]
@@ -205,7 +206,7 @@ def shape(image, mask, spacing):
 _FUNCTIONS = {"first_order": first_order, "shape": shape}
 
 
-class RegionFeatures(TransformerMixin, BaseEstimator):
+class RegionFeatures(DocumentedMixin, TransformerMixin, BaseEstimator):
     """Describe the region of each case by hand-crafted features.
 
     A case is an image of one or more channels with the mask of a region, a tumour say.

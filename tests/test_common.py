@@ -198,6 +198,14 @@ def test_resumed_training_equals_one_training(estimator, digits):
 
 
 @over_models
+def test_errors_of_arguments_name_the_class(model, digits):
+    for name in ("fit", "partial_fit"):
+        message = rf"^{model.__name__}\.{name}\(\) got an unexpected .* 'weight'"
+        with pytest.raises(TypeError, match=message):
+            getattr(model(), name)(*digits, weight=1)
+
+
+@over_models
 def test_float32_rows_of_any_layout_give_the_same(model, digits):
     X, y = digits[0].reshape(300, 64), digits[1]
     read_only = X.copy()

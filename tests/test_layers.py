@@ -330,6 +330,7 @@ def test_cache_holds_no_value_of_the_data(digits, tmp_path):
     assert not np.isin(X[0].astype(np.float32), values).any()
 
 
+@pytest.mark.filterwarnings("ignore:Convolutions take each row")
 def test_the_shape_of_a_sample_is_part_of_the_key(digits, trainings, tmp_path):
     X, _ = digits
     model = AE(2, architecture=Conv(channels=(4,)), memory=tmp_path, **FIT).fit(X)

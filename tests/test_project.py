@@ -19,9 +19,10 @@ ROOT = Path(skvae.__file__).parent
 
 # A file imports only from floors below its own.
 FLOORS = [
-    {"_cache", "_fingerprint", "_random", "_trees", "_validation", "datasets"},
+    {"_cache", "_documentation", "_fingerprint", "_random", "_trees", "_validation"}
+    | {"datasets"},
     {"dicom", "nn", "radiomics"},
-    {"architectures", "_net"},
+    {"architectures", "_callbacks", "_net"},
     {"_base", "_ae", "_vae", "_adversarial", "_aae", "_supervised_aae"}
     | {"_aae_classifier"},
     {"inspection", "model_selection", "plot"},
@@ -30,13 +31,14 @@ PACKAGES = {"dicom", "nn"}
 # Who alone may import what.
 OWNERS = {
     "torch": {"nn", "_net"},
-    "skorch": {"_net"},
-    "tqdm": {"_net"},
+    "skorch": {"_callbacks", "_net"},
+    "tqdm": {"_callbacks"},
     "matplotlib": {"plot"},
     "pydicom": {"datasets", "dicom"},
     "skimage": {"radiomics"},
 }
 SIDE_BY_SIDE = {
+    ("_net", "_callbacks"),
     ("_ae", "_base"),
     ("_vae", "_base"),
     ("_adversarial", "_base"),

@@ -14,6 +14,7 @@ from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from .._cache import as_json, key_of, remember
+from .._documentation import DocumentedMixin
 from .._validation import StrOptions, at_least, fit_context, positive
 from ._cases import cases_in, source_of
 from ._errors import DicomError, DicomWarning, GeometryError, MaskError, discreet
@@ -54,7 +55,7 @@ class Case:
     report: dict
 
 
-class VolumeLoader(TransformerMixin, BaseEstimator):
+class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
     """Turn DICOM series into arrays of one shape: read, resample, crop, normalize.
 
     Nothing is learnt from the data: each case is treated by itself, so that no patient
