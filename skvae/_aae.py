@@ -294,8 +294,8 @@ class AAE(BaseAdversarial):
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features) or (n_samples, ...), float32
-            Means of the likelihood, of the rank that `fit` saw.
+        X : ndarray of shape (n_samples, n_features) or (n_samples, ...)
+            Means of the likelihood, of the rank and precision that `fit` saw.
         """
         return self._decode(self.sample_codes(n_samples, y, random_state=random_state))
 

@@ -50,7 +50,8 @@ class _ClassEncoder(ClassDecoder, BaseAdversarial):
 
         Returns
         -------
-        X_hat : ndarray of the shape of X, float32
+        X_hat : ndarray of the shape of X
+            Of the precision that `fit` saw.
         """
         if y is None:
             return BaseAdversarial.reconstruct(self, X)

@@ -269,8 +269,8 @@ class ClassDecoder:
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features) or (n_samples, ...), float32
-            Means of the likelihood, of the rank that `fit` saw.
+        X : ndarray of shape (n_samples, n_features) or (n_samples, ...)
+            Means of the likelihood, of the rank and precision that `fit` saw.
         """
         check_is_fitted(self)
         return self._decode_as(check_codes(Z, *self.layer_names_["mu"]), y)
@@ -287,7 +287,8 @@ class ClassDecoder:
 
         Returns
         -------
-        X_hat : ndarray of the shape of X, float32
+        X_hat : ndarray of the shape of X
+            Of the precision that `fit` saw.
         """
         check_is_fitted(self)
         rows, shape = check_rows(self, X, reset=False)
@@ -307,8 +308,8 @@ class ClassDecoder:
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features) or (n_samples, ...), float32
-            Means of the likelihood, of the rank that `fit` saw.
+        X : ndarray of shape (n_samples, n_features) or (n_samples, ...)
+            Means of the likelihood, of the rank and precision that `fit` saw.
         """
         rng = self._check_sampling(n_samples, random_state)
         numbers = None if y is None else self._numbers_of(y, n_samples)

@@ -130,8 +130,8 @@ class AE(BaseAutoencoder):
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features) or (n_samples, ...), float32
-            Means of the likelihood, of the rank that `fit` saw.
+        X : ndarray of shape (n_samples, n_features) or (n_samples, ...)
+            Means of the likelihood, of the rank and precision that `fit` saw.
         """
         return super().sample(n_samples, random_state=random_state)
 

@@ -281,8 +281,8 @@ class BaseAutoencoder(
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features) or (n_samples, ...), float32
-            Means of the likelihood, of the rank that `fit` saw.
+        X : ndarray of shape (n_samples, n_features) or (n_samples, ...)
+            Means of the likelihood, of the rank and precision that `fit` saw.
         """
         check_is_fitted(self)
         return self._decode(check_codes(Z, *self.layer_names_["mu"]))
@@ -296,7 +296,8 @@ class BaseAutoencoder(
 
         Returns
         -------
-        X_hat : ndarray of the shape of X, float32
+        X_hat : ndarray of the shape of X
+            Of the precision that `fit` saw.
         """
         check_is_fitted(self)
         rows, shape = check_rows(self, X, reset=False)
@@ -331,8 +332,8 @@ class BaseAutoencoder(
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features) or (n_samples, ...), float32
-            Means of the likelihood, of the rank that `fit` saw.
+        X : ndarray of shape (n_samples, n_features) or (n_samples, ...)
+            Means of the likelihood, of the rank and precision that `fit` saw.
         """
         return self._decode(self.sample_codes(n_samples, random_state=random_state))
 
@@ -792,8 +793,8 @@ def _unchanged_on_error(estimator):
 
 
 def _some_rows(n_samples, n_features):
-    """Pick rows, evenly, that hold about a million values."""
-    n_picked = min(n_samples, max(16, 2**20 // n_features))
+    """Pick rows, evenly, that hold about 100,000 values."""
+    n_picked = min(n_samples, max(16, 10**5 // n_features))
     return np.linspace(0, n_samples - 1, n_picked).astype(int)
 
 

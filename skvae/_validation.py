@@ -379,7 +379,7 @@ def location_and_spread(rows, index):
         One for all features, and 1 for constant data.
     """
     n_features = rows.shape[1]
-    n_chunks = math.ceil(len(index) * n_features / 2**20)
+    n_chunks = math.ceil(len(index) * n_features / 2**18)
     chunks = np.array_split(index, max(1, min(len(index), n_chunks)))
 
     def differences(origin):

@@ -362,7 +362,12 @@ def test_verbose_shows_the_terms(digits, capsys):
     assert not list(tqdm._instances)
 
 
-@pytest.mark.skipif(not find_spec("sklearn.callback"), reason="scikit-learn < 1.9")
+needs_callbacks = pytest.mark.skipif(
+    not find_spec("sklearn.callback"), reason="scikit-learn < 1.9"
+)
+
+
+@needs_callbacks
 class TestScikitLearnCallbacks:
     class Recorder:
         def __init__(self, stop_after=None):
@@ -547,3 +552,40 @@ def test_pickled_state_holds_arrays_and_plain_values_only(digits):
     state = VAE(**HEALTHY).fit(digits[0]).__getstate__()
     kinds = {type(leaf) for leaf in leaves(state)}
     assert kinds <= {np.ndarray, str, int, float, bool, type(None)}
+
+
+# --- what follows the training --------------------------------------------------------
+
+
+def end_with_an_error(model):
+    from sklearn.callback import ProgressBar
+
+    class Fail(ProgressBar):
+        def on_fit_task_end(self, estimator, context):
+            raise OSError("disk full")
+
+    return model.set_callbacks(Fail())
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda model: model.set_params(learning_rate=3.0), ConvergenceWarning),
+        (
+            lambda model: model.set_params(likelihood=Gaussian(scale=100.0)),
+            PosteriorCollapseWarning,
+        ),
+        pytest.param(end_with_an_error, OSError, marks=needs_callbacks),
+    ],
+)
+def test_an_error_after_the_training_leaves_the_model_as_it_was(change, error, digits):
+    X, _ = digits
+    model = VAE(2, max_iter=5, random_state=0).fit(X)
+    codes, history = model.transform(X), model.history_
+    change(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(error):
+            model.fit(X)
+    assert model.history_ is history
+    assert_array_equal(model.transform(X), codes)
