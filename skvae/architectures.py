@@ -27,6 +27,9 @@ class _Architecture(DocumentedMixin, BaseEstimator):
     # What is built here draws from no global random state and never changes its input.
     self_contained = True
 
+    def _doc_link_url_param_generator(self):
+        return {"estimator_module": "skvae", "estimator_name": type(self).__name__}
+
 
 class MLP(_Architecture):
     """Fully connected layers; samples of any shape are flattened.
