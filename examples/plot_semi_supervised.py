@@ -2,9 +2,14 @@
 A few labels, many images
 =========================
 
-`AAEClassifier` learns from all images and the few labels there are: in `y`, -1 says
-that a label is not known, as in ``sklearn.semi_supervised``. Here it stands next to
-label spreading, to self-training of a support vector machine, and to the machine alone.
+`AAEClassifier` learns from all images and the few labels that there are. In `y`, -1
+means that a label is not known, as in ``sklearn.semi_supervised``. The example compares
+it with label spreading, with self-training of a support vector machine, and with that
+machine on the labelled images alone.
+
+The data are scikit-learn's digits: 1437 real images to learn from and 360 to test, in
+one split. Each accuracy is the mean of two draws of the labels, and has a standard
+error of one to two points from the 360 images alone.
 """
 
 import matplotlib.pyplot as plt

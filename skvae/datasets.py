@@ -1,4 +1,4 @@
-"""Made data for examples and tests: DICOM series on disk."""
+"""Synthetic data for examples and tests: DICOM series on disk."""
 
 from pathlib import Path
 
@@ -93,7 +93,7 @@ def write_rtstruct(path, contours, *, name="tumour", **attributes):
 
 
 def make_dicom_cohort(root, n_patients=40, *, random_state=None):
-    """Make patients with a tumour of one of two kinds, as DICOM series with contours.
+    """Write synthetic patients to disk: a tumour of one of two kinds, and its contours.
 
     Each patient is a folder with an MR series of 16 slices of 48 x 48 pixels (3 mm
     apart, pixels of 1.5 mm) and an RT structure set. Tumours of class 1 are coarser in

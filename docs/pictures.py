@@ -1,0 +1,30 @@
+"""Draw the pictures of the README and the front page: figures of the examples.
+
+Usage, with the folder of benchmark data for the styles of MNIST::
+
+    SKVAE_DATA=... python docs/pictures.py
+"""
+
+import os
+import runpy
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+DOCS = Path(__file__).parent
+# Example, whether it takes the benchmark data, and the names of its figures by number.
+PICTURES = [
+    ("plot_pipeline_digits", False, {2: "digits"}),
+    ("plot_radiomics_pipeline", False, {1: "roc", 2: "code"}),
+    ("plot_style_content", True, {1: "styles"}),
+]
+
+if __name__ == "__main__":
+    data = os.environ.pop("SKVAE_DATA")
+    for example, takes_data, names in PICTURES:
+        if takes_data:
+            os.environ["SKVAE_DATA"] = data
+        runpy.run_path(str(DOCS.parent / "examples" / f"{example}.py"))
+        for number, name in names.items():
+            plt.figure(number).savefig(DOCS / "_static" / f"{name}.png")
+        plt.close("all")
