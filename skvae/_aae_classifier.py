@@ -368,8 +368,7 @@ class AAEClassifier(ClassifierMixin, _ClassEncoder):
             )
         if len(self.classes_) < 2:
             raise ValueError(
-                "AAEClassifier needs labels of at least two classes, got one class "
-                f"({self.classes_[0].item()!r})."
+                "AAEClassifier needs labels of at least two classes, got one class."
             )
         if reset:
             self.class_prior_ = self._check_class_prior(numbers)
@@ -391,7 +390,7 @@ class AAEClassifier(ClassifierMixin, _ClassEncoder):
         if not (valid and np.isclose(class_prior.sum(), 1)):
             raise ValueError(
                 f"`class_prior` must hold {len(self.classes_)} numbers >= 0 that sum "
-                f"up to 1, one for each of the classes {self.classes_.tolist()}; got "
+                "up to 1, one for each class in sorted order; got "
                 f"{self.class_prior!r}."
             )
         return class_prior / class_prior.sum()

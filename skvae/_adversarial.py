@@ -20,6 +20,7 @@ from ._validation import (
     positive,
     share,
     side_by_side,
+    type_in,
 )
 
 _WON = 0.1  # nats, of the 1.39 of a discriminator that has to guess
@@ -48,6 +49,7 @@ class BaseAdversarial(BaseAutoencoder):
         "spectral_norm": ["boolean"],
         "input_noise": [at_least(0)],
     }
+    _examples = BaseAutoencoder._examples | {"prior": "Normal()"}
     _discriminator = (
         "discriminator_hidden_layer_sizes",
         "discriminator_dropout",
@@ -202,8 +204,9 @@ class BaseAdversarial(BaseAutoencoder):
             classes = np.unique(_labels_in(classes, **unlabelled))
             if not np.array_equal(classes, self.classes_):
                 raise ValueError(
-                    f"`classes`={classes.tolist()} is not the same as in the first "
-                    f"call, {self.classes_.tolist()}."
+                    f"`classes` holds {len(classes)} classes ({type_in(classes)}), "
+                    f"which are not the {len(self.classes_)} classes "
+                    f"({type_in(self.classes_)}) of the first call. See `classes_`."
                 )
         return check_labels(
             self, y, rows, classes=self.classes_, name=name, **unlabelled

@@ -38,9 +38,10 @@ from ._validation import (
     check_support,
     fit_context,
     fraction,
-    is_whole,
+    is_count,
     location_and_spread,
     named_after,
+    number_groups,
     positive,
     side_by_side,
     to_numpy,
@@ -130,6 +131,8 @@ class BaseAutoencoder(
     }
     __metadata_request__fit = {"X_val": True, "groups": True}
 
+    # Parameters that may be names or objects, whose parameters can be set.
+    _examples = {"architecture": "MLP()", "likelihood": "Gaussian()"}
     # Parameters that fix the shape of the networks.
     _structure = ("n_components", "architecture", "image_shape", "likelihood")
     _objective = ()
@@ -391,6 +394,31 @@ class BaseAutoencoder(
         ]
         return np.asarray(names, dtype=object)
 
+    def set_params(self, **params):
+        """Set parameters, also of their parts (``architecture__dropout``).
+
+        Parameters
+        ----------
+        **params : dict
+            Names of `get_params`, or of the parts' own joined to them by two
+            underscores. A part must be an object for that: "mlp" has no parameters,
+            `MLP()` has.
+
+        Returns
+        -------
+        self : object
+        """
+        for name in params:
+            part, nested, _ = name.partition("__")
+            value = params.get(part, getattr(self, part, None))
+            if nested and part in self._examples and not hasattr(value, "set_params"):
+                raise ValueError(
+                    f"`{name}` sets a parameter of the object `{part}`, which is a "
+                    f"{type(value).__name__}. Give an object as `{part}` first, such "
+                    f"as {self._examples[part]}."
+                )
+        return super().set_params(**params)
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
@@ -496,6 +524,7 @@ class BaseAutoencoder(
             raise ValueError("`y_val` was given without `X_val`.")
         if groups is not None:
             check_consistent_length(rows, groups)
+            groups = number_groups(groups)
         return _Task(
             rows=rows,
             y=y,
@@ -550,7 +579,9 @@ class BaseAutoencoder(
         stopping = None
         if task.early_stopping:
             stopping = _net.EarlyStopping(self.n_iter_no_change, self.tol)
-        with net.observed_by(self._observers(task, index, watched)):
+        observers = self._observers(task, index, watched)
+        batch_size = min(self.batch_size, len(index))
+        with net.observed_by(observers), net.threads(batch_size):
             return net.train(
                 task.rows,
                 index,
@@ -605,10 +636,13 @@ class BaseAutoencoder(
 
     def _split(self, rows, groups, seed):
         """Set a share of the samples, or of their groups, aside."""
-        if groups is not None and len(np.unique(groups)) < 2:
+        n_units = len(rows) if groups is None else groups.max() + 1
+        if math.ceil(self.validation_fraction * n_units) >= n_units:
+            name = "n_samples" if groups is None else "n_groups"
             raise ValueError(
-                "`groups` holds a single group, so that `early_stopping` can't set one "
-                "aside. Pass `X_val`, or set early_stopping=False."
+                "`early_stopping` would hold out all that there is: "
+                f"validation_fraction={self.validation_fraction:g} of {name}={n_units}."
+                " Pass `X_val`, or set early_stopping=False."
             )
         splitter = ShuffleSplit if groups is None else GroupShuffleSplit
         split = splitter(1, test_size=self.validation_fraction, random_state=seed)
@@ -739,7 +773,7 @@ class BaseAutoencoder(
 
     def _check_sampling(self, n_samples, random_state):
         check_is_fitted(self)
-        if not is_whole(n_samples, 1):
+        if not is_count(n_samples):
             raise ValueError(f"`n_samples` must be an int >= 1, got {n_samples!r}.")
         seed = self._net.seed if random_state is None else random_state
         return check_random_state(seed)

@@ -22,6 +22,7 @@ def copies_of(callbacks):
     that it appends to, is the user's own; only another of `callbacks` (LoadInitState
     holds a Checkpoint) is replaced by its copy.
     """
+    _check(callbacks)
     named = [item if isinstance(item, tuple) else (None, item) for item in callbacks]
     copies = {id(callback): copy(callback) for _, callback in named}
     for callback in copies.values():
@@ -30,6 +31,19 @@ def copies_of(callbacks):
                 setattr(callback, name, copies[id(held)])
     own = [(name, copies[id(callback)]) for name, callback in named]
     return [callback if name is None else (name, callback) for name, callback in own]
+
+
+def _check(callbacks):
+    """Raise if any is no callback of skorch, and no pair of a name and one."""
+    for callback in callbacks:
+        if isinstance(callback, tuple) and len(callback) == 2:
+            callback = callback[1]
+        cls = callback if isinstance(callback, type) else type(callback)
+        if not issubclass(cls, Callback):
+            raise TypeError(
+                "`callbacks` must hold skorch callbacks, or pairs of a name and one; "
+                f"got a {cls.__name__}. Those of scikit-learn go to `set_callbacks`."
+            )
 
 
 @contextmanager

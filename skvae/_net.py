@@ -23,8 +23,9 @@ from torch.utils.data import Subset
 
 from ._callbacks import copies_of, explaining, wants_predictions, watches_batches
 from ._random import child_seed, row_noise
+from ._threads import threads_for
 from ._validation import to_numpy
-from .nn import bind_generator, layer_function, layer_shapes
+from .nn import bind_generator, layer_function, layer_shapes, multiply_adds
 
 _VALIDATION = 2**32 - 1  # no epoch has this number
 
@@ -63,6 +64,9 @@ class Net(NeuralNet):
         plan = getattr(architecture, "inference_batch", inference_batch)
         self.inference_batch_size, self.row_multiple = plan(shape)
         self.layer_names = _layer_names(module, shape)
+        self.multiply_adds = multiply_adds(
+            module, torch.zeros(2, *shape, dtype=torch.float32)
+        )
         super().__init__(
             module,
             criterion=torch.nn.Identity,
@@ -213,6 +217,12 @@ class Net(NeuralNet):
         self.notify("on_train_end", X=X, y=target)
         self.module_.eval()
         return self
+
+    def threads(self, batch_size):
+        """Choose torch's threads for passes of so many samples, on a CPU."""
+        if torch.device(self.device).type != "cpu":
+            return nullcontext()
+        return threads_for(batch_size * self.multiply_adds)
 
     def _resident(self, data):
         """Move data to the device for good if they take less than half of its room."""
@@ -470,14 +480,15 @@ class Net(NeuralNet):
         self.module_.eval()
         n_samples, size = len(arrays[0]), self.inference_batch_size
         outputs = {}
-        for start in range(0, n_samples, size):
-            stop = min(start + size, n_samples)
-            results = function(*(self._batch(array[start:stop]) for array in arrays))
-            for name, tensor in results.items():
-                if name not in outputs:
-                    shape = (n_samples, *tensor.shape[1:])
-                    outputs[name] = _empty_beside(arrays[0], shape, dtype)
-                outputs[name][start:stop] = tensor[: stop - start]
+        with self.threads(self.row_multiple):  # the same, however many samples come
+            for start in range(0, n_samples, size):
+                stop = min(start + size, n_samples)
+                batch = (self._batch(array[start:stop]) for array in arrays)
+                for name, tensor in function(*batch).items():
+                    if name not in outputs:
+                        shape = (n_samples, *tensor.shape[1:])
+                        outputs[name] = _empty_beside(arrays[0], shape, dtype)
+                    outputs[name][start:stop] = tensor[: stop - start]
         if isinstance(arrays[0], torch.Tensor):
             return outputs
         return {name: values.numpy() for name, values in outputs.items()}
@@ -655,6 +666,7 @@ def inference_batch(sample_shape):
     return max(1, min(128, 2**22 // n_values)), max(1, min(64, 2**18 // n_values))
 
 
+@threads_for(0)  # passes of two samples
 def build_module(
     module, architecture, likelihood, n_components, shift, spread, **options
 ):
@@ -684,13 +696,8 @@ def build_module(
         n_inputs += len(options["class_prior"])
     decoder = architecture.decoder(n_inputs, sample_shape).float()
     n_hidden = _flat_width(encoder, sample_shape)
-    try:
-        shape = tuple(_try(decoder, (n_inputs,)).shape[1:])
-    except RuntimeError as error:
-        raise ValueError(
-            f"The decoder of `architecture` must take inputs of shape ({n_inputs},), "
-            f"the code{' and the class, one-hot' * module.decodes_classes}: {error}"
-        ) from error
+    note = f", the code{' and the class, one-hot' * module.decodes_classes}"
+    shape = tuple(_try("decoder", decoder, "inputs", (n_inputs,), note).shape[1:])
     if shape != sample_shape:
         raise ValueError(
             f"The decoder of `architecture` must return samples of shape "
@@ -709,13 +716,19 @@ def build_module(
 
 
 @torch.no_grad()
-def _try(network, shape):
-    """Run a network on two samples of zeros."""
-    return network.eval()(torch.zeros(2, *shape, dtype=torch.float32))
+def _try(part, network, inputs, shape, note=""):
+    """Run a part of an architecture on two inputs of zeros."""
+    try:
+        return network.eval()(torch.zeros(2, *shape, dtype=torch.float32))
+    except (IndexError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"The {part} of `architecture` must take {inputs} of shape {shape}{note}: "
+            f"{error}"
+        ) from error
 
 
 def _flat_width(encoder, sample_shape):
-    hidden = _try(encoder, sample_shape)
+    hidden = _try("encoder", encoder, "samples", sample_shape)
     if not isinstance(hidden, torch.Tensor) or len(hidden) != 2:
         raise ValueError(
             "The encoder of `architecture` must return one tensor of shape "

@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseAutoencoder
 from ._random import row_noise
-from ._validation import at_least, check_rows, get_namespace, is_whole, to_numpy
+from ._validation import at_least, check_rows, get_namespace, is_count, to_numpy
 
 _COLLAPSED = 0.01
 
@@ -229,7 +229,7 @@ class VAE(BaseAutoencoder):
             on the sample only, so that equal samples get equal scores.
         """
         check_is_fitted(self)
-        if not (n_samples is None or is_whole(n_samples, 1)):
+        if not (n_samples is None or is_count(n_samples)):
             raise ValueError(
                 f"`n_samples` must be an int >= 1 or None, got {n_samples!r}."
             )

@@ -39,15 +39,17 @@ __all__ = [
     "fit_context",
     "fraction",
     "get_namespace",
-    "is_whole",
+    "is_count",
     "known_labels",
     "location_and_spread",
     "named_after",
+    "number_groups",
     "positive",
     "safe_indexing",
     "share",
     "side_by_side",
     "to_numpy",
+    "type_in",
     "warn_of_target",
 ]
 
@@ -88,10 +90,10 @@ fraction = Numbers(Real, 0, 1, closed="neither")
 share = Numbers(Real, 0, 1, closed="left")
 
 
-def is_whole(value, minimum):
-    """Tell whether a value is an int, no bool, and not below `minimum`."""
-    is_int = isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
-    return is_int and value >= minimum
+def is_count(value):
+    """Tell whether a value is an int >= 1; a bool is none."""
+    is_int = isinstance(value, Integral) and not isinstance(value, bool)
+    return is_int and value >= 1
 
 
 def check_rows(estimator, X, *, reset, name="X"):
@@ -116,6 +118,11 @@ def check_rows(estimator, X, *, reset, name="X"):
     """
     X = _as_array(X, name)
     shape = tuple(X.shape[1:])
+    if name != "X" and len(shape) < 2 and shape != (estimator.n_features_in_,):
+        raise ValueError(
+            f"{name} must have shape (n_samples, {estimator.n_features_in_}), as X has "
+            f"that many features; got {tuple(X.shape)}."
+        )
     if len(shape) > 1:
         if not reset and shape not in (estimator._input_shape, estimator.sample_shape_):
             raise ValueError(
@@ -257,10 +264,10 @@ def check_labels(estimator, y, rows, *, classes=None, unlabelled=_REQUIRED, name
         classes = np.unique(labels)
     unseen = ~np.isin(labels, classes)
     if unseen.any():
-        label = labels[unseen][0].item()
         raise ValueError(
-            f"`{name}` holds {label!r}, which is none of the classes "
-            f"{classes.tolist()} that {type(estimator).__name__} was fitted on."
+            f"`{name}` holds {unseen.sum()} labels ({type_in(labels)}) that are none "
+            f"of the {len(classes)} classes ({type_in(classes)}) that "
+            f"{type(estimator).__name__} was fitted on. See `classes_`."
         )
     numbers = np.full(len(y), -1)
     numbers[known] = np.searchsorted(classes, labels)
@@ -312,13 +319,42 @@ def _is_sign_coded(labels, classes):
     return True
 
 
-def _plain(labels, name):
+def type_in(array):
+    """Name the type of the values in an array, as Python calls it."""
+    return type(np.zeros(1, array.dtype).item()).__name__
+
+
+def _plain(labels, name, kind="labels"):
     """Give labels in an array of objects the type that they have."""
     if labels.dtype != object:
         return labels
     if len({isinstance(label, str) for label in labels}) > 1:
-        raise TypeError(f"`{name}` mixes strings with other labels.")
+        raise TypeError(f"`{name}` mixes strings with other {kind}.")
     return np.asarray(labels.tolist())
+
+
+def number_groups(groups):
+    """Number the groups of samples.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,)
+
+    Returns
+    -------
+    numbers : ndarray of shape (n_samples,), int64
+        In the order in which the groups come first.
+    """
+    # As objects, or a missing value among strings would become a string.
+    groups = column_or_1d(np.asarray(groups, dtype=object))
+    numbers, names = pd.factorize(groups)
+    if (numbers < 0).any():
+        raise ValueError(
+            f"`groups` lacks {(numbers < 0).sum()} of {len(numbers)} values. Fill them "
+            "in, or drop these samples."
+        )
+    _plain(names, "groups", "values")
+    return numbers
 
 
 def check_image_shape(image_shape, shape):
@@ -326,7 +362,7 @@ def check_image_shape(image_shape, shape):
     if image_shape is None:
         return shape
     image_shape = tuple(image_shape)
-    if not all(is_whole(size, 1) for size in image_shape):
+    if not all(is_count(size) for size in image_shape):
         raise ValueError(
             f"`image_shape` must be a tuple of positive ints, got {image_shape}."
         )

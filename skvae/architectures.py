@@ -11,7 +11,7 @@ from numbers import Integral
 from sklearn.base import BaseEstimator
 
 from ._documentation import DocumentedMixin
-from ._validation import Numbers, StrOptions, at_least, is_whole, share
+from ._validation import Numbers, StrOptions, at_least, is_count, share
 
 _ACTIVATION = StrOptions({"elu", "gelu", "leaky_relu", "relu", "silu", "tanh"})
 _DROPOUT = [share]
@@ -371,6 +371,6 @@ def _is_module(value):
 def check_widths(name, widths):
     """Return widths of layers as a tuple, all of them ints >= 1."""
     widths = tuple(widths)
-    if not all(is_whole(width, 1) for width in widths):
+    if not all(is_count(width) for width in widths):
         raise ValueError(f"`{name}` must hold ints >= 1, got {widths}.")
     return widths

@@ -10,8 +10,10 @@ import pandas as pd
 import sklearn
 from sklearn.base import is_classifier
 from sklearn.model_selection import BaseCrossValidator, check_cv
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length
 from sklearn.utils.metadata_routing import get_routing_for_object
+
+from ._validation import number_groups
 
 __all__ = ["GuardedSplit", "LeakageWarning", "check_groups", "groups_from"]
 
@@ -293,14 +295,8 @@ def _labels(X, groups):
             "`groups` must be given, as `X` has no column 'patient_id'. Take "
             "groups_from(volumes) of the volumes that `X` was made from."
         )
-    # As objects, or a missing value among strings would become a string.
-    codes, _ = pd.factorize(column_or_1d(np.asarray(groups, dtype=object)))
+    codes = number_groups(groups)
     check_consistent_length(X, codes)
-    if (codes < 0).any():
-        raise ValueError(
-            f"`groups` lacks {(codes < 0).sum()} of {len(codes)} values. Fill them in, "
-            "or drop these samples."
-        )
     patients = {"patients": _patients(X)} if _has_patients(X) else {}
     return patients | {"groups": codes}
 

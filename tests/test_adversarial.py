@@ -297,7 +297,7 @@ def test_a_prior_tied_to_classes_needs_labels(flat):
     model = AAE(prior=GaussianMixture(by_class=True), **QUICK)
     with pytest.raises(ValueError, match="pass the labels `y` to fit"):
         model.fit(X)
-    with pytest.raises(ValueError, match="holds 77, which is none of the classes"):
+    with pytest.raises(ValueError, match=r"2 labels \(int\) that are none of the 10"):
         model.fit(X, y).sample(2, y=77)
     free = AAE(**QUICK).fit(X, y)
     assert not hasattr(free, "classes_")
@@ -425,10 +425,31 @@ def test_supervised_errors_name_the_labels(flat):
         model.fit(X, X[:, 10] + 0.1)
     assert not hasattr(model, "classes_")
     model.fit(X, y)
-    with pytest.raises(ValueError, match="`y` holds 12, which is none of the classes"):
+    with pytest.raises(ValueError, match=r"`y` holds 2 labels \(int\) that are none"):
         model.inverse_transform(model.transform(X[:2]), y=12)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         model.sample(3, y=[1, 2])
+
+
+def test_errors_tell_no_labels(flat):
+    X, y = flat
+    known, other = np.array(["Smith", "Jones"])[y % 2], np.repeat("Brown", len(y))
+    fitted = AAEClassifier(**QUICK).fit(X, known)
+    supervised = SupervisedAAE(**QUICK).fit(X, known)
+    calls = [
+        lambda: fitted.partial_fit(X, other),
+        lambda: fitted.partial_fit(X, known, classes=["Brown", "Smith"]),
+        lambda: fitted.sample(2, y="Brown"),
+        lambda: supervised.score_samples(X, other),
+        lambda: supervised.fit(X, known, X_val=X, y_val=other),
+        lambda: AAEClassifier(**QUICK).fit(X, other),
+        lambda: AAEClassifier(class_prior=[0.5, 0.2], **QUICK).fit(X, known),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="class") as error:
+            call()
+        told = [name for name in ("Smith", "Jones", "Brown") if name in str(error)]
+        assert told == []
 
 
 @pytest.mark.parametrize("model", [SupervisedAAE, AAEClassifier])
@@ -442,12 +463,12 @@ def test_labels_in_portions(model, flat):
     )
     assert_array_equal(fitted.classes_, np.arange(10))
     with pytest.raises(
-        ValueError, match=r"`classes`=.* is not the same as in the first"
+        ValueError, match=r"`classes` holds 9 classes \(int\), .* the 10 .* first call"
     ):
         fitted.partial_fit(X, y, classes=range(9))
     assert_allclose(fitted.class_prior_.min(), 1 / (150 + 5), rtol=0.1)
     narrow = model(random_state=0).partial_fit(X[:150], y[:150])
-    with pytest.raises(ValueError, match="which is none of the classes"):
+    with pytest.raises(ValueError, match="that are none of the"):
         narrow.partial_fit(X, y)
 
 
@@ -629,7 +650,7 @@ def test_early_stopping_of_the_classifier_looks_at_labels_too(flat):
     assert both == pytest.approx(expected, rel=1e-4)
     half = np.where(np.arange(100) % 2, y[200:], -1)
     model.fit(X[:200], y[:200], X_val=X[200:], y_val=half)
-    with pytest.raises(ValueError, match="`y_val` holds 55"):
+    with pytest.raises(ValueError, match="`y_val` holds 100 labels"):
         model.fit(X[:200], y[:200], X_val=X[200:], y_val=np.full(100, 55))
 
 

@@ -116,6 +116,18 @@ def test_residual_blocks_do_not_tie_samples_together(digits):
         (("mlp", "mlp"), r"pair \(encoder, decoder\) of torch.nn.Module, got \('mlp'"),
         (Conv, r"must be an instance, got the class Conv. Write Conv\(\)."),
         ((nn.Linear(64, 8), nn.Linear(10, 63)), "must return samples of shape"),
+        (
+            (nn.Linear(63, 8), nn.Linear(10, 64)),
+            r"encoder of `architecture` must take samples of shape \(64,\): mat1 and",
+        ),
+        (
+            (nn.Conv2d(1, 2, 3), nn.Linear(10, 64)),
+            r"encoder .* must take samples of shape \(64,\): Expected 3D .* or 4D",
+        ),
+        (
+            (nn.Linear(64, 8), nn.Linear(9, 64)),
+            r"decoder .* must take inputs of shape \(10,\), the code: mat1 and",
+        ),
         ((nn.GRU(8, 8), nn.Linear(10, 64)), "must return one tensor"),
     ],
 )

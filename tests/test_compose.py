@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skvae import AE, MLP, VAE, Conv
+from skvae import AAE, AE, MLP, VAE, Conv, nn
 
 FIT = {"max_iter": 10, "random_state": 0}
 pytestmark = pytest.mark.filterwarnings("ignore::skvae.PosteriorCollapseWarning")
@@ -86,6 +86,36 @@ def test_nested_search_over_the_architecture(digits):
     assert np.all(scores > 0.3)
     swap = {"vae__architecture": [MLP((32,)), Conv(channels=(4,))]}
     assert len(GridSearchCV(model, swap, cv=2).fit(X, y).cv_results_["params"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "example"),
+    [
+        ("architecture__dropout", 0.1, "MLP"),
+        ("likelihood__scale", 2.0, "Gaussian"),
+        ("prior__scale", 2.0, "Normal"),
+    ],
+)
+def test_names_of_parts_have_no_parameters(name, value, example, table):
+    part, _ = name.split("__")
+    message = (
+        f"`{name}` sets a parameter of the object `{part}`, which is a str. Give an "
+        rf"object as `{part}` first, such as {example}\(\)"
+    )
+    model = AAE(**FIT)
+    with pytest.raises(ValueError, match=message):
+        model.set_params(**{name: value})
+    with pytest.raises(ValueError, match=message):
+        make_pipeline(model).set_params(**{f"aae__{name}": value})
+    with pytest.raises(ValueError, match=message):
+        GridSearchCV(model, {name: [value]}, cv=2).fit(table[0])
+    objects = {
+        "architecture": MLP(),
+        "likelihood": nn.Gaussian(),
+        "prior": nn.Normal(),
+    }
+    model.set_params(**{part: objects[part], name: value})
+    assert getattr(getattr(model, part), name.split("__")[1]) == value
 
 
 def test_cross_val_score_with_groups(table):

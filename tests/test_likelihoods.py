@@ -1,5 +1,7 @@
 """Losses against independent formulas: torch.distributions, scipy, closed forms."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -84,10 +86,17 @@ def test_an_ae_learns_alike_in_any_unit(likelihood, factor):
     np.testing.assert_allclose(codes[1], codes[0], atol=0.01)
 
 
-@pytest.mark.parametrize("scale", ["all", 0, -1.0])
-def test_scale_must_be_known_or_positive(scale):
-    with pytest.raises(ValueError, match=r"`scale` of Gaussian must be 'shared'"):
-        AE(likelihood=nn.Gaussian(scale=scale)).fit(X)
+@pytest.mark.parametrize("likelihood", [nn.Gaussian, nn.Laplace])
+@pytest.mark.parametrize(
+    "scale", ["all", 0, -1.0, None, True, np.nan, np.inf, [1.0]], ids=repr
+)
+def test_scale_must_be_known_or_positive(likelihood, scale):
+    message = (
+        f"`scale` of {likelihood.__name__} must be 'shared', 'feature' or a finite "
+        f"number > 0, got {scale!r}."
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        AE(likelihood=likelihood(scale=scale)).fit(X)
 
 
 def test_kl_divergence_matches_torch_distributions():
@@ -214,6 +223,8 @@ def test_number_of_draws_must_be_a_positive_int(fitted, n_samples):
         model.score_samples(x.numpy(), n_samples=n_samples)
     with pytest.raises(ValueError, match="`n_samples` must be an int >= 1"):
         model.sample(n_samples)
+    with pytest.raises(ValueError, match="`n_samples` must be an int >= 1 or None"):
+        model.score_samples(x.numpy(), True)
 
 
 def test_bernoulli_refuses_values_outside_of_0_and_1():

@@ -241,6 +241,8 @@ def test_messages_about_groups(features):
         check_groups(3, features, groups=[1, 2])
     with pytest.raises(ValueError, match="`groups` lacks 2 of 48 values"):
         check_groups(3, features, groups=["a", "b"] * 23 + [None, np.nan])
+    with pytest.raises(TypeError, match="`groups` mixes strings with other values"):
+        check_groups(3, features, groups=["1", 1] * 24)
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,7 @@ def test_noise_of_the_discriminator_is_for_training():
         (Duck(), "an instance of a subclass of skvae.nn.Prior"),
         (Normal(scale="wide"), "`scale` of Normal must be a number > 0, got 'wide'"),
         (Normal(scale=np.inf), "`scale` of Normal must be a number > 0, got inf"),
+        (Normal(scale=True), "`scale` of Normal must be a number > 0, got True"),
         (GaussianMixture(n_modes=True), "`n_modes` of GaussianMixture must be an int"),
         (
             Normal,

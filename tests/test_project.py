@@ -22,7 +22,7 @@ FLOORS = [
     {"_cache", "_documentation", "_fingerprint", "_random", "_trees", "_validation"}
     | {"datasets"},
     {"dicom", "nn", "radiomics"},
-    {"architectures", "_callbacks", "_net"},
+    {"architectures", "_callbacks", "_net", "_threads"},
     {"_base", "_ae", "_vae", "_adversarial", "_aae", "_supervised_aae"}
     | {"_aae_classifier"},
     {"inspection", "model_selection", "plot"},
@@ -30,7 +30,7 @@ FLOORS = [
 PACKAGES = {"dicom", "nn"}
 # Who alone may import what.
 OWNERS = {
-    "torch": {"nn", "_net"},
+    "torch": {"nn", "_net", "_threads"},
     "skorch": {"_callbacks", "_net"},
     "tqdm": {"_callbacks"},
     "matplotlib": {"plot"},
@@ -39,6 +39,7 @@ OWNERS = {
 }
 SIDE_BY_SIDE = {
     ("_net", "_callbacks"),
+    ("_net", "_threads"),
     ("_ae", "_base"),
     ("_vae", "_base"),
     ("_adversarial", "_base"),

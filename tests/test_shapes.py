@@ -68,6 +68,17 @@ def test_other_shapes_are_refused(model, digits):
 
 
 @MODELS
+def test_held_out_samples_of_another_shape_are_named(model, digits):
+    X = digits[0].reshape(300, 64)
+    with pytest.raises(ValueError, match=r"X_val must .* 64\), .* got \(300, 63\)"):
+        model(2, **FIT).fit(X, X_val=X[:, 1:])
+    with pytest.raises(ValueError, match=r"X_val must .* 64\), .* got \(64,\)"):
+        model(2, **FIT).fit(X, X_val=X[0])
+    with pytest.raises(ValueError, match=r"X_val has samples of shape \(4, 16\), but"):
+        model(2, **FIT).fit(X, X_val=X.reshape(300, 4, 16))
+
+
+@MODELS
 def test_codes_of_another_width_are_refused(model, digits):
     fitted = model(2, **FIT).fit(digits[0])
     with pytest.raises(ValueError, match="n_components=2 columns, got 3"):

@@ -6,6 +6,7 @@ import warnings
 from importlib.util import find_spec
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_array_equal
@@ -166,13 +167,41 @@ def test_partial_fit_holds_nothing_out(digits):
 
 
 def test_a_single_group_can_not_be_split(digits):
-    with pytest.raises(ValueError, match="`groups` holds a single group"):
+    with pytest.raises(ValueError, match=r"validation_fraction=0\.1 of n_groups=1"):
         AE(early_stopping=True).fit(digits[0], groups=np.zeros(300))
 
 
 def test_too_few_samples_to_hold_some_out(digits):
-    with pytest.raises(ValueError, match="n_samples=1"):
-        AE(early_stopping=True).fit(digits[0][:1])
+    X, _ = digits
+    message = r"hold out all .*n_samples=1\. Pass `X_val`, or set early_stopping=False"
+    with pytest.raises(ValueError, match=message):
+        AE(early_stopping=True).fit(X[:1])
+    with pytest.raises(ValueError, match=r"validation_fraction=0\.7 of n_samples=3"):
+        AE(early_stopping=True, validation_fraction=0.7).fit(X[:3])
+    AE(early_stopping=True, validation_fraction=0.6, max_iter=1).fit(X[:3])
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_groups_that_are_not_known_are_an_error(missing, digits):
+    X, _ = digits
+    with pytest.raises(ValueError, match="`groups` lacks 100 of 300 values"):
+        AE(early_stopping=True).fit(X, groups=["left", "right", missing] * 100)
+    with pytest.raises(TypeError, match="`groups` mixes strings with other values"):
+        AE(early_stopping=True).fit(X, groups=["1", 1, 2] * 100)
+
+
+def test_groups_of_any_type_give_the_same_split(digits):
+    X, _ = digits
+    numbers = np.arange(300) // 10
+    names = [f"patient {number % 7} {number}" for number in numbers]
+    codes = [
+        AE(early_stopping=True, max_iter=2, random_state=0)
+        .fit(X, groups=groups)
+        .transform(X)
+        for groups in (numbers, names, np.array(names), -1.5 * numbers)
+    ]
+    for other in codes[1:]:
+        assert_array_equal(other, codes[0])
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -278,6 +307,23 @@ def test_skorch_callbacks_work(digits, tmp_path, capsys):
         row["likelihood"] for row in model.history_
     )
     assert "train_loss" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("callback", "name"),
+    [("x", "str"), (print, "builtin_function_or_method"), (("rate", 3), "int")],
+)
+def test_only_callbacks_of_skorch_are_taken(callback, name, digits):
+    message = (
+        f"`callbacks` must hold skorch callbacks, .* got a {name}. .*set_callbacks"
+    )
+    with pytest.raises(TypeError, match=message):
+        AE(callbacks=[PrintLog(), callback]).fit(digits[0])
+
+
+def test_a_class_of_callbacks_may_stand_for_an_instance(digits, capsys):
+    AE(max_iter=1, callbacks=[PrintLog, ("other", PrintLog())]).fit(digits[0])
+    assert capsys.readouterr().out.count("train_loss") == 2
 
 
 def test_gradients_can_be_clipped(digits):

@@ -12,7 +12,7 @@ from ._adversarial import (
 )
 from ._conv import Pyramid
 from ._dropout import Dropout, bind_generator
-from ._layers import layer_function, layer_shapes
+from ._layers import layer_function, layer_shapes, multiply_adds
 from ._likelihoods import (
     LIKELIHOODS,
     Bernoulli,
@@ -65,4 +65,5 @@ __all__ = [
     "layer_shapes",
     "mlp_decoder",
     "mlp_encoder",
+    "multiply_adds",
 ]

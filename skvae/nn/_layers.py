@@ -1,4 +1,5 @@
 import copy
+import math
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
@@ -11,21 +12,31 @@ class _Complete(Exception):  # noqa: N818, no error but a way out
     """All layers asked for are there: the rest of the forward pass can be skipped."""
 
 
+def _copy_without_tensors(module: nn.Module) -> nn.Module:
+    """Copy a module but none of its tensors.
+
+    Hooks on the copy are seen by nobody else, so that threads can share `module`.
+    """
+    tensors = [*module.parameters(), *module.buffers()]
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+
+
+def _first(values: Any) -> Any:
+    return values[0] if isinstance(values, tuple | list) and values else values
+
+
 def _observed(
     module: nn.Module, names: Collection[str], observe: Callable[[str, Tensor], None]
 ) -> nn.Module:
-    """Copy a module but none of its tensors, and watch what its submodules return.
+    """Copy a module, and watch what its submodules return.
 
-    Hooks on the copy are seen by nobody else, so that threads can share `module`.
     Submodules that return tuples, as recurrent ones do, stand for the first entry.
     """
-    tensors = [*module.parameters(), *module.buffers()]
-    observed = copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+    observed = _copy_without_tensors(module)
 
     def hook_on(name: str) -> Callable[..., None]:
         def forward_hook(module: nn.Module, args: Any, output: Any) -> None:
-            if isinstance(output, tuple | list) and output:
-                output = output[0]
+            output = _first(output)
             if isinstance(output, Tensor):
                 observe(name, output)
 
@@ -55,6 +66,41 @@ def layer_shapes(module: nn.Module, X: Tensor) -> dict[str, tuple[int, ...]]:
     with torch.no_grad():
         _observed(module, names, note)(X)
     return shapes
+
+
+def multiply_adds(module: nn.Module, X: Tensor) -> int:
+    """Estimate the multiply-adds of weights in the forward pass of one sample.
+
+    A weight counts once per place: per point in space for convolutions (of the input or
+    the output, whichever has more), per step for layers that work on sequences.
+
+    Parameters
+    ----------
+    module : nn.Module
+    X : Tensor of shape (n_samples, ...)
+        Any input; a forward pass is run on it.
+    """
+    total = 0
+
+    def count(layer: nn.Module, args: Any, output: Any) -> None:
+        nonlocal total
+        ends = [end for end in map(_first, (args, output)) if isinstance(end, Tensor)]
+        for weight in layer.parameters(recurse=False):
+            if weight.dim() > 1 and ends:
+                total += weight.numel() * max(_n_places(end, weight) for end in ends)
+
+    observed = _copy_without_tensors(module)
+    for layer in observed.modules():
+        layer.register_forward_hook(count)
+    with torch.no_grad():
+        observed(X)
+    return total
+
+
+def _n_places(values: Tensor, weight: Tensor) -> int:
+    """Count the places of a sample; channels come first in convolutions, else last."""
+    shape = values.shape[1:]
+    return math.prod(shape[1:] if weight.dim() > 2 else shape[:-1])
 
 
 def layer_function(

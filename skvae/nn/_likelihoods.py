@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._parameters import Parameterized
+from ._parameters import Parameterized, is_positive
 
 # Adam moves a parameter by about the learning rate per step; ten times that lets a
 # scale settle within a few epochs of a small data set.
@@ -88,10 +88,10 @@ class _LocationScale(Likelihood):
         elif self.scale == "feature":
             zeros = torch.zeros(tuple(sample_shape), dtype=torch.float32)
             self.slow_log_scale = nn.Parameter(zeros)
-        elif isinstance(self.scale, str) or not self.scale > 0:
+        elif not is_positive(self.scale):
             raise ValueError(
                 f"`scale` of {type(self).__name__} must be 'shared', 'feature' or a "
-                f"number > 0, got {self.scale!r}."
+                f"finite number > 0, got {self.scale!r}."
             )
 
     @property

@@ -1,5 +1,14 @@
 import inspect
+import math
+from numbers import Real
 from typing import Any, Self
+
+
+def is_positive(value: object) -> bool:
+    """Tell whether a value is a finite number > 0; a bool is no number."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    return 0 < float(value) < math.inf
 
 
 class Parameterized:

@@ -1,14 +1,14 @@
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from numbers import Integral, Real
+from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ._parameters import Parameterized
+from ._parameters import Parameterized, is_positive
 
 
 class Prior(Parameterized):
@@ -320,8 +320,7 @@ def _uniform(n_samples: int, n_columns: int, generator: torch.Generator) -> Tens
 
 def _check_positive(prior: Prior, name: str) -> None:
     value = getattr(prior, name)
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if not (is_number and 0 < float(value) < math.inf):
+    if not is_positive(value):
         raise ValueError(
             f"`{name}` of {type(prior).__name__} must be a number > 0, got {value!r}."
         )

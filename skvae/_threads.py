@@ -1,0 +1,63 @@
+"""How many of torch's threads a piece of work gets."""
+
+import os
+from contextlib import contextmanager
+from threading import Lock, Thread
+
+import torch
+
+# Multiply-adds of a forward pass from which on a second thread saves time: measured,
+# see "Threads" in docs/design.rst.
+_ENOUGH = 2**24
+
+_switching = Lock()
+
+
+@contextmanager
+def threads_for(work):
+    """Run a block on one thread if its steps are small, else on as many as before.
+
+    The threads of a small step wait for each other longer than they work, above all
+    where other processes want the same cores. Only the calling Python thread is
+    concerned.
+
+    Parameters
+    ----------
+    work : int
+        Multiply-adds of the forward pass of one step.
+    """
+    with _switching:
+        before = torch.get_num_threads()
+        is_changed = before > 1 and work < _ENOUGH
+        if is_changed:
+            torch.set_num_threads(1)
+            _set_for_new_threads(before)
+    try:
+        yield
+    finally:
+        if is_changed:
+            torch.set_num_threads(before)
+
+
+def _set_for_new_threads(number):
+    """Set the number for Python threads that have not used torch yet.
+
+    `torch.set_num_threads` sets that of its caller and of all those.
+    """
+    other = Thread(target=torch.set_num_threads, args=(number,))
+    other.start()
+    other.join()
+
+
+def _begin_as_child():
+    """Use one thread: those of the parent are missing, and torch would wait for them.
+
+    A lock that another thread of the parent held would never be released either.
+    """
+    global _switching
+    _switching = Lock()
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_begin_as_child)
