@@ -227,8 +227,7 @@ class BaseAdversarial(BaseAutoencoder):
     def _draw_codes(self, n_samples, rng, y=None):
         return self._net.draw_codes(n_samples, y, draw_seed(rng))
 
-    def _diagnose(self, task):
-        super()._diagnose(task)
+    def _diagnose(self, rows):
         last = self.history_[-max(_MANY_EPOCHS, self.n_iter_ // 4) :]
         won = [
             name

@@ -467,7 +467,8 @@ class BaseAutoencoder(
                 resume=self.warm_start,
             )
             self._solve(task, watched)
-            self._diagnose(task)
+            self._compare_with_mean(task)
+            self._diagnose(task.rows)
             self._end_callbacks(watched)
         return self
 
@@ -781,8 +782,11 @@ class BaseAutoencoder(
     def _after_training(self, rows):
         """Learn more from the trained networks."""
 
-    def _diagnose(self, task):
+    def _diagnose(self, rows):
         """Warn if a whole fit went wrong."""
+
+    def _compare_with_mean(self, task):
+        """Warn if a whole fit is worse than no model at all."""
         some = _some_rows(*task.rows.shape)
         rows = task.rows[some]
         X = to_numpy(rows).astype(np.float64)
@@ -862,7 +866,7 @@ def _packed(net):
             f"`memory` keeps no network whose callbacks write this to the history: "
             f"{error} Write numbers, text or arrays.",
             CacheWarning,
-            stacklevel=5,
+            stacklevel=8,
         )
         return None
 

@@ -252,9 +252,8 @@ class VAE(BaseAutoencoder):
         shape = n_samples, *self.layer_names_["mu"]
         return rng.standard_normal(shape).astype(np.float32)
 
-    def _diagnose(self, task):
-        super()._diagnose(task)
-        if self._is_collapsed(task.rows):
+    def _diagnose(self, rows):
+        if self._is_collapsed(rows):
             warnings.warn(
                 f"Posterior collapse: each component carries less than {_COLLAPSED} "
                 "nats, so `mu` says nothing about X. Use likelihood='gaussian', which "

@@ -187,7 +187,7 @@ def _warn_of_joint_arrays(X, name):
             "np.stack(X, axis=1), several batches by np.concatenate(X). If these are "
             "samples, np.stack(X) says so.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=8,
         )
 
 
@@ -442,7 +442,7 @@ def warn_of_target(estimator, y, rows):
         f"`y` has the shape of X and is ignored: {type(estimator).__name__} learns to "
         "reconstruct X, not to turn X into `y`. Leave `y` out.",
         UserWarning,
-        stacklevel=6,
+        stacklevel=7,
     )
 
 
