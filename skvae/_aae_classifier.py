@@ -156,7 +156,7 @@ class AAEClassifier(ClassifierMixin, _ClassEncoder):
     callbacks : list of skorch callbacks, default=None
         Called during training, as in ``skorch.NeuralNet``. Those given stay as they
         are: `fit` runs copies of them, which are `callbacks_` afterwards.
-    device : str, default="auto"
+    device : str or torch.device, default="auto"
         "auto" takes a CUDA device if there is one, else "cpu".
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, batches and noise. The global states of NumPy and
@@ -490,7 +490,7 @@ class AAEClusterer(ClusterMixin, _ClassEncoder):
     callbacks : list of skorch callbacks, default=None
         Called during training, as in ``skorch.NeuralNet``. Those given stay as they
         are: `fit` runs copies of them, which are `callbacks_` afterwards.
-    device : str, default="auto"
+    device : str or torch.device, default="auto"
         "auto" takes a CUDA device if there is one, else "cpu".
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, batches and noise. The global states of NumPy and

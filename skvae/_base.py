@@ -125,7 +125,7 @@ class BaseAutoencoder(
         "warm_start": ["boolean"],
         "memory": [str, os.PathLike, Memory, None],
         "callbacks": [list, None],
-        "device": [str],
+        "device": "no_validation",  # the engine does, which knows torch.device
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }

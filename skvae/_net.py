@@ -749,6 +749,8 @@ def _layer_names(module, sample_shape):
 
 def resolve_device(device):
     """Return the torch device for what the user asked."""
+    if not isinstance(device, str | torch.device):
+        raise TypeError(f"`device` must be a str or a torch.device, got {device!r}.")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:

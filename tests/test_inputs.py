@@ -1,5 +1,7 @@
 """What X and y may be, and what surely means something else."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -114,6 +116,18 @@ def test_tensors_in_arrays_out(name, flat):
     assert_array_equal(
         estimator.inverse_transform(codes), expected.inverse_transform(Z)
     )
+
+
+def test_devices_may_be_those_of_torch(flat, tmp_path):
+    X, _ = flat
+    expected = AE(device="cpu", **SMALL).fit_transform(X)
+    model = clone(AE(device=torch.device("cpu"), memory=tmp_path, **SMALL))
+    for _ in range(2):
+        assert_array_equal(model.fit_transform(X), expected)
+    model = pickle.loads(pickle.dumps(model))
+    assert model.partial_fit(X).n_iter_ == 4
+    with pytest.raises(TypeError, match=r"must be a str or a torch\.device, got 0"):
+        AE(device=0).fit(X)
 
 
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
