@@ -565,7 +565,14 @@ class BaseAutoencoder(
         versions = version("skvae"), version("torch")
         shares = getattr(self, "class_prior_", None)
         decisive = type(self), parameters, inputs, self.sample_shape_, shares
-        return key_of(versions, fingerprint(decisive))
+        try:
+            return key_of(versions, fingerprint(decisive))
+        except (TypeError, PicklingError):  # whose message holds all that was hashed
+            raise ValueError(
+                "`memory` tells trainings apart by their parameters, but one of them "
+                "holds something that can't be hashed, such as a lock or a connection. "
+                "Take it out, or set memory=None."
+            ) from None
 
     def _train(self, task, watched):
         """Build a net, fresh or in an earlier state, and train it."""
@@ -761,7 +768,7 @@ class BaseAutoencoder(
 
     def _plain(self, name, value):
         """Return the object or list that the value of a parameter stands for."""
-        if isinstance(value, np.ndarray):
+        if hasattr(value, "tolist"):
             return value.tolist()
         table = self._tables().get(name, {})
         return table[value]() if isinstance(value, str) and value in table else value
@@ -791,19 +798,17 @@ class BaseAutoencoder(
         rows = task.rows[some]
         X = to_numpy(rows).astype(np.float64)
         X_hat = self._means(rows, None if task.y is None else task.y[some])
-        errors = np.abs(X - X_hat.reshape(X.shape))
-        deviations = np.abs(X - X.mean(axis=0))
-        # A median, which a Laplace likelihood learns, may miss the squares alone.
-        if all(
-            (errors**power).mean() > _MUCH_WORSE * (deviations**power).mean() > 0
-            for power in (1, 2)
-        ):
+        power = self.module_.likelihood.power
+        error = (np.abs(X - X_hat.reshape(X.shape)) ** power).mean()
+        of_mean = (np.abs(X - X.mean(axis=0)) ** power).mean()
+        negligible = (0.1 * float(self.module_.spread)) ** power
+        if error > max(_MUCH_WORSE * of_mean, negligible):
+            kind = {1: "absolute", 2: "squared"}[power]
             warnings.warn(
                 f"After training, {type(self).__name__} reconstructs the training data "
-                f"worse than their mean does: mean squared error "
-                f"{(errors**2).mean():.3g} against {(deviations**2).mean():.3g}. Lower "
-                f"`learning_rate` (now {self.learning_rate:g}), raise `max_iter`, or "
-                "scale the features (StandardScaler).",
+                f"worse than their mean does: mean {kind} error {error:.3g} against "
+                f"{of_mean:.3g}. Lower `learning_rate` (now {self.learning_rate:g}), "
+                "raise `max_iter`, or scale the features (StandardScaler).",
                 ConvergenceWarning,
                 stacklevel=5,
             )

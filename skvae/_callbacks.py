@@ -5,7 +5,13 @@ import re
 from contextlib import contextmanager
 from copy import copy
 
-from skorch.callbacks import BatchScoring, Callback, EpochScoring, WandbLogger
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    EpochScoring,
+    PassthroughScoring,
+    WandbLogger,
+)
 from skorch.exceptions import SkorchException
 from tqdm.auto import tqdm
 
@@ -70,6 +76,8 @@ def _explanation(callback, key, row):
     instead = f"monitor={key.replace('valid_', 'train_')!r}"
     if isinstance(callback, WandbLogger):
         instead = "save_model=False"
+    elif isinstance(callback, PassthroughScoring):
+        instead = "on_train=True"
     return (
         f"{asks}which is known with held-out samples only. Pass `X_val` to fit or set "
         "early_stopping=True (partial_fit holds nothing out), or give the callback "

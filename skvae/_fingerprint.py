@@ -1,12 +1,17 @@
 """Hashes of values by their content, to tell whether two trainings are the same."""
 
 import inspect
+import sys
 from functools import lru_cache
 from numbers import Number
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType, SimpleNamespace
 
 import joblib
 import numpy as np
+
+_PLAIN = Number | str | bytes | list | tuple | dict | np.ndarray | ModuleType
+_LIBRARIES = {"joblib", "numpy", "scipy", "sklearn", "skorch", "skvae", "torch"}
+_LIBRARIES |= sys.stdlib_module_names
 
 
 def fingerprint(value):
@@ -25,13 +30,15 @@ def _content(value, within=()):
         return "cycle"
     within = (*within, id(value))
     if isinstance(value, np.generic):
-        return value.item()
+        return _content(value.item())
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if isinstance(value, ModuleType):
         return value.__name__
     if isinstance(value, type):
         return _content_of_class(value, within)
     if hasattr(value, "detach"):
-        return value.detach().cpu().numpy()
+        return [value.detach().cpu().numpy(), value.requires_grad]
     if isinstance(value, dict):
         return {name: _content(part, within) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -41,7 +48,10 @@ def _content(value, within=()):
     if isinstance(value, CodeType):
         return [value.co_code, value.co_names, _content(value.co_consts, within)]
     if hasattr(value, "get_params"):
-        parameters = value.get_params(deep=False)
+        parameters = {
+            name: part.tolist() if isinstance(part, np.ndarray) else part
+            for name, part in value.get_params(deep=False).items()
+        }
         return [_content(type(value), within), _content(parameters, within)]
     if hasattr(value, "__dict__"):
         state = value.__reduce_ex__(2)[1:3]
@@ -50,13 +60,28 @@ def _content(value, within=()):
 
 
 def _content_of_class(cls, within):
-    """Take a class for the source of all that it inherits, or for its functions."""
+    """Take a class for all that it inherits: its source, functions and values.
+
+    The source alone says nothing of what surrounds it, of values that were set later,
+    nor of an edit since it was loaded. That of a library stands for all.
+    """
     parts = []
     for base in cls.__mro__[:-1]:
-        named = _named(base)
-        methods = {k: v for k, v in vars(base).items() if isinstance(v, FunctionType)}
-        parts += [named] if named[-1] else [named, _content(methods, within)]
+        parts.append(_named(base))
+        if base.__module__.partition(".")[0] not in _LIBRARIES:
+            parts.append(_content(_attributes_of(base), within))
     return parts
+
+
+def _attributes_of(cls):
+    """Return the functions and plain values in the body of a class."""
+    attributes = {}
+    for name, value in vars(cls).items():
+        value = getattr(value, "fget", getattr(value, "__func__", value))
+        is_plain = isinstance(value, _PLAIN) and not name.startswith("__")
+        if is_plain or isinstance(value, FunctionType):
+            attributes[name] = value
+    return attributes
 
 
 def _parts_of_function(function):
@@ -67,15 +92,15 @@ def _parts_of_function(function):
         for name in _names(function.__code__)
     }
     code, defaults = function.__code__, function.__defaults__
-    return code, defaults, function.__kwdefaults__, cells, read
+    return code, defaults, function.__kwdefaults__, vars(function), cells, read
 
 
 def _known_by(value, module):
     """Take what a function looks up for its content, unless that may be boundless."""
     if isinstance(value, FunctionType | type):
         return value if value.__module__ == module else _named(value)
-    plain = Number | str | bytes | list | tuple | dict | np.ndarray | ModuleType
-    return value if isinstance(value, plain) else _named(type(value))
+    is_known = isinstance(value, _PLAIN | SimpleNamespace) or hasattr(value, "detach")
+    return value if is_known else _named(type(value))
 
 
 def _names(code):

@@ -139,6 +139,8 @@ class Net(NeuralNet):
         for observer in self.observers:
             getattr(observer, method_name)(self, **cb_kwargs)
 
+    @torch.inference_mode(False)
+    @torch.enable_grad()
     def train(
         self,
         rows,
@@ -204,13 +206,19 @@ class Net(NeuralNet):
                 break
             try:
                 self.notify("on_epoch_end", **datasets)
+            except KeyboardInterrupt:  # how skorch's callbacks stop a training
+                self.interrupted_ = True
+                break
+            try:
                 last_epoch.take(self._tensors())
                 if stopping is not None:
                     loss = self.history[-1]["valid_loss"]
                     if stopping.reached(loss, weights):
                         break
-            except KeyboardInterrupt:  # how skorch's callbacks stop a training
+            except KeyboardInterrupt:
                 self.interrupted_ = True
+                stopping = None  # whose copy of the best weights may be half made
+                self._warn_of_interruption(len(self.history))
                 break
         if stopping is not None:
             stopping.restore_best(weights)
@@ -414,11 +422,14 @@ class Net(NeuralNet):
         epoch = len(self.history)
         del self.history[-1]
         last_epoch.restore(self._tensors())
+        self._warn_of_interruption(epoch - 1)
+
+    def _warn_of_interruption(self, last_epoch):
         warnings.warn(
-            f"Training was interrupted in epoch {epoch}: the model keeps the weights "
-            f"of epoch {epoch - 1}.",
+            f"Training was interrupted in epoch {last_epoch + 1}: the model keeps the "
+            f"weights of epoch {last_epoch}.",
             ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
     def as_samples(self, rows):
@@ -667,6 +678,7 @@ def inference_batch(sample_shape):
 
 
 @threads_for(0)  # passes of two samples
+@torch.inference_mode(False)
 def build_module(
     module, architecture, likelihood, n_components, shift, spread, **options
 ):

@@ -28,15 +28,16 @@ def threads_for(work):
     """
     with _switching:
         before = torch.get_num_threads()
-        is_changed = before > 1 and work < _ENOUGH
-        if is_changed:
+    if before == 1 or work >= _ENOUGH:
+        yield
+        return
+    try:  # from here on, or Ctrl-C in between would leave one thread for good
+        with _switching:
             torch.set_num_threads(1)
             _set_for_new_threads(before)
-    try:
         yield
     finally:
-        if is_changed:
-            torch.set_num_threads(before)
+        torch.set_num_threads(before)
 
 
 def _set_for_new_threads(number):

@@ -162,13 +162,32 @@ def _as_array(X, name):
             return X.numpy()
     if not hasattr(X, "shape"):
         X = np.asarray(X)
-    dtypes = getattr(X, "dtypes", [getattr(X, "dtype", None)])
-    if any(getattr(dtype, "kind", "") in ("m", "M") for dtype in dtypes):
+    if _holds_dates(X):
         raise TypeError(
             f"{name} holds dates or durations, which have no scale of their own. Turn "
             "them into numbers first, such as days since a date."
         )
     return np.asarray(X) if len(X.shape) > 2 and not hasattr(X, "detach") else X
+
+
+def _holds_dates(X):
+    """Tell whether an array or a table has dates or durations in it."""
+    columns = [X]
+    if hasattr(X, "dtypes"):
+        columns = [X[name] for name in X.columns]
+    return any(map(_are_dates, columns))
+
+
+def _are_dates(values):
+    kind = getattr(values.dtype, "kind", "")
+    if kind == "O":
+        values = np.asarray(values).ravel()
+        return pd.api.types.infer_dtype(values) in _DATES
+    is_temporal = getattr(values.dtype, "is_temporal", bool)  # of polars
+    return kind in ("m", "M") or is_temporal()
+
+
+_DATES = {"date", "datetime", "datetime64", "period", "timedelta", "timedelta64"}
 
 
 def _is_of_torch_data(X):
@@ -246,6 +265,13 @@ def check_labels(estimator, y, rows, *, classes=None, unlabelled=_REQUIRED, name
             f"{type(estimator).__name__} requires y to be passed, but the target "
             f"{name} is None."
         )
+    if np.ma.is_masked(y):
+        raise ValueError(
+            f"`{name}` holds masked values, which would be taken for labels. Mark them "
+            "as AAEClassifier expects it, by y.filled(-1) for ints."
+        )
+    if hasattr(y, "detach"):
+        y = to_numpy(y)
     if isinstance(y, list | tuple):
         y = np.asarray(y, dtype=object)  # else NaN and numbers would become strings
     y = column_or_1d(y, warn=True)
@@ -345,6 +371,8 @@ def number_groups(groups):
     numbers : ndarray of shape (n_samples,), int64
         In the order in which the groups come first.
     """
+    if np.ma.is_masked(groups):
+        groups = groups.astype(object).filled(None)
     # As objects, or a missing value among strings would become a string.
     groups = column_or_1d(np.asarray(groups, dtype=object))
     numbers, names = pd.factorize(groups)
@@ -431,6 +459,8 @@ def location_and_spread(rows, index):
 
 def warn_of_target(estimator, y, rows):
     """Warn if `y`, which a model ignores, looks like what X shall be turned into."""
+    if isinstance(y, list | tuple) and np.ndim(y[0]):
+        y = np.asarray(y)
     shape = getattr(y, "shape", ())
     if len(shape) < 2 or math.prod(shape) != math.prod(rows.shape):
         return
@@ -455,4 +485,6 @@ def side_by_side(*columns):
 
 def to_numpy(values):
     """Return values of a tensor on any device, or of an array, as an ndarray."""
-    return values.cpu().numpy() if hasattr(values, "cpu") else np.asarray(values)
+    if hasattr(values, "detach"):
+        return values.detach().cpu().numpy()
+    return np.asarray(values)

@@ -162,7 +162,8 @@ def check_groups(cv, X, y=None, groups=None, *, estimator=None):
     if leak:
         raise ValueError(leak)
     if estimator is not None:
-        _warn_of_early_stopping(estimator, len(X))
+        n_samples = X.shape[0] if hasattr(X, "shape") else len(X)
+        _warn_of_early_stopping(estimator, n_samples)
 
 
 class GuardedSplit(BaseCrossValidator):

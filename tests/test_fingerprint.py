@@ -1,7 +1,9 @@
 import copy
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 
 from skvae import MLP
@@ -83,3 +85,55 @@ def test_values_may_hold_themselves():
     loop = MLP()
     loop.activation = [loop]
     assert fingerprint(loop) == fingerprint(copy.deepcopy(loop))
+
+
+def built(slope):
+    class Own(MLP):
+        def decoder(self, *args):
+            return slope
+
+    return Own
+
+
+def frozen(module):
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return module
+
+
+NAMESPACE, TENSOR = SimpleNamespace(scale=1), torch.ones(2)
+
+
+def noted(note):
+    def prior():
+        return prior.note
+
+    prior.note = note
+    return prior
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (built(1), built(2)),
+        (linear(0), frozen(linear(0))),
+        (noted(1), noted(2)),
+    ],
+)
+def test_what_surrounds_a_value_belongs_to_it(one, other):
+    assert fingerprint(one) != fingerprint(other)
+
+
+def test_values_set_later_belong_to_a_class_or_function(monkeypatch):
+    own, reads = built(1), [lambda: NAMESPACE.scale, lambda: TENSOR.sum()]
+    before = [fingerprint(value) for value in (own, own(), *reads)]
+    own.slope = 2
+    monkeypatch.setitem(globals(), "NAMESPACE", SimpleNamespace(scale=2))
+    monkeypatch.setitem(globals(), "TENSOR", torch.zeros(2))
+    after = [fingerprint(value) for value in (own, own(), *reads)]
+    assert not set(before) & set(after)
+
+
+def test_equal_numbers_are_the_same():
+    assert fingerprint(Gaussian(1)) == fingerprint(Gaussian(1.0))
+    assert fingerprint(MLP((8,))) == fingerprint(MLP(np.array([8])))

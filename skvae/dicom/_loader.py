@@ -4,6 +4,7 @@ import json
 import os
 import warnings
 from dataclasses import dataclass
+from importlib.metadata import version
 from numbers import Integral, Real
 from operator import itemgetter
 from pathlib import Path
@@ -15,6 +16,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from .._cache import as_json, key_of, remember
 from .._documentation import DocumentedMixin
+from .._fingerprint import fingerprint
 from .._validation import StrOptions, at_least, fit_context, positive
 from ._cases import cases_in, source_of
 from ._errors import DicomError, DicomWarning, GeometryError, MaskError, discreet
@@ -401,7 +403,7 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
         settings = self._settings()
         arrays = remember(
             self._folder("cases"),
-            lambda: key_of(source.digests(), settings),
+            lambda: self._key_of(source.digests(), settings),
             lambda: self._make(source, settings),
             pack=dict,
             unpack=dict,
@@ -419,6 +421,11 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
         beside = {"cache", "flatten", "n_jobs", "on_error"}
         parameters = self.get_params()
         return {name: parameters[name] for name in parameters if name not in beside}
+
+    def _key_of(self, digests, settings):
+        """Hash all that decides a result: the files, what is done, and who does it."""
+        versions = version("skvae"), version("pydicom")
+        return key_of(digests, settings, versions, fingerprint(type(self)))
 
     def _folder(self, kind):
         return None if self.cache is None else Path(self.cache, kind)
@@ -468,7 +475,7 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
         options = {"irregular": self.irregular, "suv": self.suv}
         return remember(
             self._folder("volumes"),
-            lambda: key_of(channel.digests(), options),
+            lambda: self._key_of(channel.digests(), options),
             lambda: load_series(channel.source, **options),
             pack=_packed,
             unpack=_unpacked,
@@ -478,7 +485,7 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
         options = {"irregular": self.irregular, "label": self.label}
         return remember(
             self._folder("masks"),
-            lambda: key_of(source.digests(), options),
+            lambda: self._key_of(source.digests(), options),
             lambda: load_mask(source.mask, like, self.label),
             pack=lambda mask: {"mask": mask},
             unpack=itemgetter("mask"),

@@ -32,6 +32,9 @@ class Likelihood(Parameterized, nn.Module):
         standardized data, and answers for the data as they came.
     unit : float
         What `nll` grows with where it is no logarithm but has a unit.
+    power : int
+        What errors are raised to when reconstructions are compared: 2 if the decoder
+        aims at means, 1 if it aims at medians.
     is_density : bool
         Whether ``exp(-nll)`` is a density or probability, so that those of several
         classes may be added.
@@ -39,6 +42,7 @@ class Likelihood(Parameterized, nn.Module):
 
     support: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     standardize: ClassVar[bool] = False
+    power: ClassVar[int] = 2
     is_density: ClassVar[bool] = True
     unit: float = 1.0
 
@@ -73,7 +77,6 @@ class _LocationScale(Likelihood):
     """Densities of ``|X - raw| / scale`` whose scale is learnt or fixed."""
 
     standardize = True
-    _power: ClassVar[int]
     _log_normalizer: ClassVar[float]
 
     def __init__(self, scale: float | Literal["shared", "feature"] = "shared") -> None:
@@ -108,8 +111,8 @@ class _LocationScale(Likelihood):
 
     def nll(self, X: Tensor, raw: Tensor) -> Tensor:
         log_scale = self._log_scale
-        distance = (X - raw).abs() if self._power == 1 else (X - raw).square()
-        weight = torch.exp(-self._power * log_scale) / self._power
+        distance = (X - raw).abs() if self.power == 1 else (X - raw).square()
+        weight = torch.exp(-self.power * log_scale) / self.power
         if weight.dim():
             energy = (distance * weight).flatten(1).sum(1)
         else:
@@ -135,7 +138,6 @@ class Gaussian(_LocationScale):
         learnt scale stays above 0.001 of the spread of the data.
     """
 
-    _power = 2
     _log_normalizer = 0.5 * math.log(2 * math.pi)
 
 
@@ -152,7 +154,7 @@ class Laplace(_LocationScale):
         spread of the data.
     """
 
-    _power = 1
+    power = 1
     _log_normalizer = math.log(2)
 
 
