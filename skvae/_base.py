@@ -807,8 +807,9 @@ class BaseAutoencoder(
             warnings.warn(
                 f"After training, {type(self).__name__} reconstructs the training data "
                 f"worse than their mean does: mean {kind} error {error:.3g} against "
-                f"{of_mean:.3g}. Lower `learning_rate` (now {self.learning_rate:g}), "
-                "raise `max_iter`, or scale the features (StandardScaler).",
+                f"{of_mean:.3g}. Raise `max_iter` (now {self.max_iter}) if it is low, "
+                f"or lower `learning_rate` (now {self.learning_rate:g}). A decoder of "
+                "your own must not end in an activation such as Sigmoid.",
                 ConvergenceWarning,
                 stacklevel=5,
             )

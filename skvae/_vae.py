@@ -256,8 +256,9 @@ class VAE(BaseAutoencoder):
         if self._is_collapsed(rows):
             warnings.warn(
                 f"Posterior collapse: each component carries less than {_COLLAPSED} "
-                "nats, so `mu` says nothing about X. Use likelihood='gaussian', which "
-                "learns its scale, lower `beta`, or set `beta_warmup` or `free_bits`.",
+                "nats, so `mu` says nothing about X. Raise `max_iter` if it is small, "
+                "use likelihood='gaussian', which learns its scale, lower `beta`, or "
+                "set `beta_warmup` or `free_bits`.",
                 PosteriorCollapseWarning,
                 stacklevel=5,
             )

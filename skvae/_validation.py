@@ -372,7 +372,7 @@ def number_groups(groups):
         In the order in which the groups come first.
     """
     if np.ma.is_masked(groups):
-        groups = groups.astype(object).filled(None)
+        groups = np.where(np.ma.getmaskarray(groups), None, groups.data.astype(object))
     # As objects, or a missing value among strings would become a string.
     groups = column_or_1d(np.asarray(groups, dtype=object))
     numbers, names = pd.factorize(groups)
@@ -470,7 +470,8 @@ def warn_of_target(estimator, y, rows):
         return  # X itself, which is what is reconstructed
     warnings.warn(
         f"`y` has the shape of X and is ignored: {type(estimator).__name__} learns to "
-        "reconstruct X, not to turn X into `y`. Leave `y` out.",
+        "reconstruct X, not to turn X into `y`. Leave `y` out. For a denoiser, take "
+        "AAE(input_noise=...) on clean X.",
         UserWarning,
         stacklevel=7,
     )

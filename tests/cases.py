@@ -30,7 +30,7 @@ LAYERS = {
     "VAE": ["mu", "z", "logvar", "encoder.1", "decoder.0", ["z", "mu", "logvar"]],
     "AAE": ["mu", "z", "encoder.1", "decoder.0"],
     "SupervisedAAE": ["mu", "z", ["mu", "encoder.2"]],
-    "AAEClassifier": ["mu", "proba", ["mu", "proba.0"]],
+    "AAEClassifier": ["mu", ["proba", "proba.0"]],
     "AAEClusterer": ["mu", "proba"],
 }
 ARCHITECTURES = {

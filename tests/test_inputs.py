@@ -1,6 +1,7 @@
 """What X and y may be, and what surely means something else."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -178,10 +179,10 @@ def test_files_that_are_read_only_train_alike(flat, tmp_path):
     X, y = flat
     np.save(tmp_path / "X.npy", X)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
-    for name, (model, small) in MODELS.items():
-        expected = model(early_stopping=True, **small).fit(X, y)
+    for model in (VAE, SupervisedAAE):
+        expected = model(early_stopping=True, **SMALL).fit(X, y)
         estimator = clone(expected).fit(mapped, y)
-        assert estimator.history_[0]["train_loss"] == expected.loss_curve_[0], name
+        assert estimator.loss_curve_ == expected.loss_curve_
         assert_array_equal(estimator.transform(mapped), expected.transform(X))
 
 
@@ -252,6 +253,8 @@ def test_dates_are_refused(flat):
         pd.DataFrame({"date": dates.tz_localize("UTC")}),
         dates.to_numpy()[:, None],
         (dates - dates[0]).to_numpy()[:, None],
+        dates.to_numpy()[:, None].astype(object),
+        pd.DataFrame({"date": dates.date}),
     ]
     for X in tables:
         with pytest.raises(TypeError, match="X holds dates or durations"):
@@ -367,3 +370,48 @@ def test_outliers_do_not_make_a_linear_vae_diverge(n_components):
     model.fit(X)
     assert max(model.loss_curve_[10:]) < model.loss_curve_[0]
     assert np.square(model.reconstruct(X) - X).mean() < 0.7
+
+
+@pytest.mark.parametrize(
+    ("model", "X"),
+    [
+        (
+            VAE(2, likelihood="bernoulli", learning_rate=10.0),
+            np.random.default_rng(0).integers(0, 2, (200, 6)),
+        ),
+        (AE(2, learning_rate=1.0), np.full((50, 6), 5.0)),
+    ],
+)
+def test_saturated_and_constant_data_can_go_wrong_too(model, X):
+    with pytest.warns(match="worse than their mean does"):
+        model.set_params(max_iter=30, random_state=0).fit(X)
+
+
+def test_constants_beside_their_rounding_are_no_alarm():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        AE(2, max_iter=20, random_state=0).fit(np.full((50, 6), 1e9 + 0.1))
+
+
+def test_masked_labels_and_groups_are_refused(flat):
+    X, y = flat
+    masked = np.ma.array(y, mask=y == 3)
+    with pytest.raises(ValueError, match=r"`y` holds masked values"):
+        SupervisedAAE(**SMALL).fit(X, masked)
+    with pytest.raises(ValueError, match=r"`groups` lacks"):
+        AE(early_stopping=True, **SMALL).fit(X, groups=masked)
+
+
+def test_labels_may_be_tensors_with_array_api_dispatch(flat):
+    X, y = flat
+    with sklearn.config_context(array_api_dispatch=True):
+        model = SupervisedAAE(**SMALL).fit(torch.tensor(X), torch.tensor(y))
+    assert_array_equal(model.classes_, np.arange(10))
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_fit_needs_no_gradients_around_it(context, flat):
+    X, _ = flat
+    expected = VAE(**SMALL).fit_transform(X)
+    with context():
+        assert_array_equal(VAE(**SMALL).fit_transform(X), expected)

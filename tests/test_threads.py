@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 from skorch.callbacks import Callback
 from torch import nn
 
-from skvae import AAE, AE, MLP, VAE, Conv, SupervisedAAE
+from skvae import AAE, AE, MLP, VAE, Conv, SupervisedAAE, _threads
 from skvae._threads import threads_for
 from skvae.nn import multiply_adds
 
@@ -52,6 +52,16 @@ def test_small_work_gets_one_thread(work, expected):
 def test_threads_are_put_back_after_an_error():
     with pytest.raises(OSError, match="disk full"), threads_for(SMALL):
         raise OSError("disk full")
+    assert torch.get_num_threads() == 2
+
+
+def test_threads_are_put_back_after_ctrl_c_at_the_start(monkeypatch):
+    def interrupted(number):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_threads, "_set_for_new_threads", interrupted)
+    with pytest.raises(KeyboardInterrupt), threads_for(SMALL):
+        pass
     assert torch.get_num_threads() == 2
 
 

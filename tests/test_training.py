@@ -26,6 +26,7 @@ from skorch.callbacks import (
 from skorch.callbacks import EarlyStopping as SkorchEarlyStopping
 from tqdm.auto import tqdm
 
+import skvae._net
 from skvae import AE, MLP, VAE, PosteriorCollapseWarning
 from skvae.nn import Gaussian
 
@@ -635,3 +636,21 @@ def test_an_error_after_the_training_leaves_the_model_as_it_was(change, error, d
             model.fit(X)
     assert model.history_ is history
     assert_array_equal(model.transform(X), codes)
+
+
+def test_ctrl_c_after_an_epoch_is_told(digits, monkeypatch):
+    X, _ = digits
+    take = skvae._net.Snapshot.take
+
+    def interrupted(self, tensors):
+        take(self, tensors)
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    model = AE(max_iter=20, random_state=0)
+    monkeypatch.setattr(skvae._net.Snapshot, "take", interrupted)
+    with pytest.warns(ConvergenceWarning, match="keeps the weights of epoch 1"):
+        model.fit(X)
+    assert_array_equal(
+        model.transform(X), AE(max_iter=1, random_state=0).fit_transform(X)
+    )
