@@ -317,7 +317,8 @@ class Net(NeuralNet):
                 if on_gradient is not None:
                     on_gradient()
                 optimizer.step()
-                optimizer.zero_grad()
+                for parameter in trained:  # faster than zero_grad
+                    parameter.grad = None
             terms = {name: value.detach() for name, value in terms.items()}
             if "loss" in log:
                 terms["loss"] = log["loss"] + terms["loss"]

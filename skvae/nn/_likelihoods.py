@@ -12,7 +12,7 @@ from ._parameters import Parameterized, is_positive
 # scale settle within a few epochs of a small data set.
 _SCALE_SPEED = 10.0
 # In units of the spread of the data. A perfect fit would run to a scale of zero.
-_MIN_SCALE = 1e-3
+_LOG_MIN_SCALE = math.log(1e-3)
 
 
 class Likelihood(Parameterized, nn.Module):
@@ -105,9 +105,8 @@ class _LocationScale(Likelihood):
                 math.log(self.scale) - self._log_spread, dtype=torch.float32
             )
         # A smooth floor: below a clamp, no gradient would lead the scale up again.
-        log_scale = _SCALE_SPEED * self.slow_log_scale
-        floor = log_scale.new_tensor(math.log(_MIN_SCALE))
-        return 0.5 * torch.logaddexp(2 * log_scale, 2 * floor)
+        above = _SCALE_SPEED * self.slow_log_scale - _LOG_MIN_SCALE
+        return _LOG_MIN_SCALE + F.softplus(above, beta=2)
 
     def nll(self, X: Tensor, raw: Tensor) -> Tensor:
         log_scale = self._log_scale
