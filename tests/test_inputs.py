@@ -355,7 +355,7 @@ def test_sample_decodes_sample_codes(name, prior, flat):
 
 def test_a_fit_worse_than_the_mean_says_so(flat):
     X, _ = flat
-    with pytest.warns(match="worse than their mean does.*Lower `learning_rate`"):
+    with pytest.warns(match="worse than their mean does.*or lower `learning_rate`"):
         AE(learning_rate=1.0, max_iter=5, random_state=0).fit(X)
 
 
