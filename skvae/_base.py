@@ -558,21 +558,16 @@ class BaseAutoencoder(
     def _key_of(self, task):
         """Hash all that decides the result of a training."""
         parameters = self.get_params(deep=False)
-        for name in ("layer", "memory", "verbose", "random_state"):
+        for name in ("layer", "memory", "verbose", "random_state", "callbacks"):
             parameters.pop(name)
-        parameters["callbacks"] = [_hashed(item) for item in self.callbacks or []]
+        hashes = {name: _hashed(value, name) for name, value in parameters.items()}
+        for item in self.callbacks or []:
+            hashes.setdefault("callbacks", []).append(_hashed(item, "callbacks"))
         inputs = task if self.random_state is not None else task._replace(seed=None)
         versions = version("skvae"), version("torch")
         shares = getattr(self, "class_prior_", None)
-        decisive = type(self), parameters, inputs, self.sample_shape_, shares
-        try:
-            return key_of(versions, fingerprint(decisive))
-        except (TypeError, PicklingError):  # whose message holds all that was hashed
-            raise ValueError(
-                "`memory` tells trainings apart by their parameters, but one of them "
-                "holds something that can't be hashed, such as a lock or a connection. "
-                "Take it out, or set memory=None."
-            ) from None
+        decisive = type(self), hashes, inputs, self.sample_shape_, shares
+        return key_of(versions, fingerprint(decisive))
 
     def _train(self, task, watched):
         """Build a net, fresh or in an earlier state, and train it."""
@@ -848,16 +843,15 @@ def _folder_of(memory):
     return None if location is None else Path(location, "networks")
 
 
-def _hashed(callback):
-    """Hash a callback for the key of a training."""
+def _hashed(value, parameter):
+    """Hash the value of a parameter for the key of a training."""
     try:
-        return fingerprint(callback)
+        return fingerprint(value)
     except (TypeError, PicklingError):  # whose message holds all that was hashed
-        name = type(callback).__name__
         raise ValueError(
-            f"`memory` tells trainings apart by their callbacks too, but {name} holds "
-            "something that can't be hashed, such as a connection. Leave the callback "
-            "out, or set memory=None."
+            f"`memory` tells trainings apart by `{parameter}` too, but "
+            f"{type(value).__name__} holds something that can't be hashed, such as a "
+            "lock or a connection. Take it out, or set memory=None."
         ) from None
 
 

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback, EpochScoring, LRScheduler
 
 import skvae._net
-from skvae import AE, MLP, VAE, CacheWarning, Conv
+from skvae import AAE, AE, MLP, VAE, CacheWarning, Conv
 
 FIT = {"max_iter": 8, "random_state": 0}
 
@@ -419,3 +419,16 @@ def test_memory_without_a_folder_trains(digits, trainings):
 def test_memory_must_be_a_cache(digits):
     with pytest.raises(ValueError, match="'memory' parameter of AE"):
         AE(memory=3).fit(digits[0])
+
+
+def test_what_cannot_be_hashed_is_named(digits, tmp_path):
+    class Locked:
+        def __init__(self):
+            self.lock = threading.Lock()
+
+        def __call__(self, n_samples, rng):
+            return rng.normal(size=(n_samples, 10))
+
+    model = AAE(prior=Locked(), memory=tmp_path, **FIT)
+    with pytest.raises(ValueError, match=r"by `prior` too, but Locked holds .*=None\."):
+        model.fit(digits[0])
