@@ -510,10 +510,12 @@ class BaseAutoencoder(
         rows, shape = check_rows(self, X, reset=state is None)
         if state is None:
             self._input_shape = shape
-            self._input_dtype = "float64" if rows.dtype.itemsize == 8 else "float32"
+            self._input_dtype = "float32"
             self.sample_shape_ = check_image_shape(self.image_shape, shape)
         else:
             self._check_structure()
+        if rows.dtype.itemsize == 8:
+            self._input_dtype = "float64"
         likelihood = self._new_likelihood()
         check_support(rows, likelihood)
         y = self._check_labels(y, rows, classes, reset=state is None)

@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from contextlib import contextmanager, nullcontext
-from functools import partial
+from functools import partial, wraps
 
 import numpy as np
 import torch
@@ -28,6 +28,17 @@ from ._validation import to_numpy
 from .nn import bind_generator, layer_function, layer_shapes, multiply_adds
 
 _VALIDATION = 2**32 - 1  # no epoch has this number
+
+
+def in_single_precision(method):
+    """Run a method of a net as if it were called outside of ``torch.autocast``."""
+
+    @wraps(method)
+    def run(net, *args, **kwargs):
+        with torch.autocast(torch.device(net.device).type, enabled=False):
+            return method(net, *args, **kwargs)
+
+    return run
 
 
 class Net(NeuralNet):
@@ -141,6 +152,7 @@ class Net(NeuralNet):
 
     @torch.inference_mode(False)
     @torch.enable_grad()
+    @in_single_precision
     def train(
         self,
         rows,
@@ -473,6 +485,7 @@ class Net(NeuralNet):
         return outputs[""]
 
     @torch.inference_mode()
+    @in_single_precision
     def apply_many(self, function, *arrays, dtype="float32"):
         """Apply a function from tensors to a dict of tensors, batch by batch.
 

@@ -149,17 +149,21 @@ def _as_array(X, name):
             f"{name} is a {type(X).__name__}, but must be an array of shape "
             "(n_samples, ...). Pass the array, or each batch to `partial_fit`."
         )
-    if np.ma.is_masked(X):
+    parts = list(X) if isinstance(X, list | tuple) else [X]
+    if any(map(np.ma.is_masked, parts)):
         raise ValueError(
             f"{name} holds masked values, which would be taken for data. Fill them in, "
             "as by X.filled(0) or by SimpleImputer on X.filled(np.nan)."
         )
     if isinstance(X, list | tuple):
-        _warn_of_joint_arrays(X, name)
+        X = np.asarray([to_numpy(p) if hasattr(p, "detach") else p for p in parts])
+        _warn_of_joint_arrays(X.shape, name)
     if hasattr(X, "detach"):
         X = X.detach()
         if not get_namespace(X)[1]:
             return X.numpy()
+        if X.is_complex():
+            raise ValueError(f"{name} holds complex numbers. Take their parts apart.")
     if not hasattr(X, "shape"):
         X = np.asarray(X)
     if _holds_dates(X):
@@ -172,19 +176,15 @@ def _as_array(X, name):
 
 def _holds_dates(X):
     """Tell whether an array or a table has dates or durations in it."""
-    columns = [X]
-    if hasattr(X, "dtypes"):
-        columns = [X[name] for name in X.columns]
-    return any(map(_are_dates, columns))
-
-
-def _are_dates(values):
-    kind = getattr(values.dtype, "kind", "")
-    if kind == "O":
-        values = np.asarray(values).ravel()
-        return pd.api.types.infer_dtype(values) in _DATES
-    is_temporal = getattr(values.dtype, "is_temporal", bool)  # of polars
-    return kind in ("m", "M") or is_temporal()
+    dtypes = list(getattr(X, "dtypes", [getattr(X, "dtype", None)]))
+    kinds = [getattr(dtype, "kind", "") for dtype in dtypes]
+    temporal = (getattr(dtype, "is_temporal", bool)() for dtype in dtypes)  # of polars
+    if {"m", "M"} & set(kinds) or any(temporal):
+        return True
+    objects = [i for i, kind in enumerate(kinds) if kind == "O"]
+    columns = (X.iloc[:, i] if hasattr(X, "iloc") else X for i in objects)
+    inferred = {pd.api.types.infer_dtype(np.ravel(values)) for values in columns}
+    return bool(inferred & _DATES)
 
 
 _DATES = {"date", "datetime", "datetime64", "period", "timedelta", "timedelta64"}
@@ -197,12 +197,12 @@ def _is_of_torch_data(X):
     )
 
 
-def _warn_of_joint_arrays(X, name):
-    shapes = {np.shape(part) for part in X if hasattr(part, "shape")}
-    if len(shapes) == 1 and len(shape := shapes.pop()) > 1 and len(X) < shape[0]:
+def _warn_of_joint_arrays(shape, name):
+    """Doubt a list of few parts that are longer than the list."""
+    if len(shape) > 2 and shape[0] < shape[1]:
         warnings.warn(
-            f"{name} is a list of {len(X)} arrays of shape {shape}, which are read as "
-            f"{len(X)} samples. Join several inputs of the same samples by "
+            f"{name} is a list of {shape[0]} arrays of shape {shape[1:]}, read as "
+            f"{shape[0]} samples. Join several inputs of the same samples by "
             "np.stack(X, axis=1), several batches by np.concatenate(X). If these are "
             "samples, np.stack(X) says so.",
             UserWarning,
@@ -453,8 +453,14 @@ def location_and_spread(rows, index):
     first = to_numpy(rows[index[0]]).astype(np.float64)
     mean = first + sum(part.sum(axis=0) for part in differences(first)) / len(index)
     squares = sum(np.square(part).sum() for part in differences(mean))
-    spread = np.float32(math.sqrt(squares / (len(index) * n_features)))
-    return mean, float(spread) or 1.0
+    spread = math.sqrt(squares / (len(index) * n_features))
+    smallest = float(np.finfo(np.float32).tiny)
+    if spread < smallest and any(part.any() for part in differences(mean)):
+        raise ValueError(
+            f"The features spread by less than {smallest:.2g}, which single precision "
+            "can't hold. Scale them."
+        )
+    return mean, float(np.float32(spread)) or 1.0
 
 
 def warn_of_target(estimator, y, rows):

@@ -199,8 +199,10 @@ def test_files_that_are_read_only_are_shared_not_copied(flat):
 
 def test_arrays_in_a_list_are_doubted(digits):
     X, _ = digits
-    with pytest.warns(UserWarning, match=r"X is a list of 2 arrays .* np\.stack"):
-        AE(**SMALL).fit([X[:100], X[100:200]])
+    tensors = [torch.tensor(X[:100], requires_grad=True), torch.tensor(X[100:200])]
+    for parts in ([X[:100], X[100:200]], (X[:9].tolist(), X[9:18].tolist()), tensors):
+        with pytest.warns(UserWarning, match=r"X is a list of 2 arrays .* np\.stack"):
+            AE(**SMALL).fit(parts)
     AE(**SMALL).fit(list(X))
 
 
@@ -415,3 +417,35 @@ def test_fit_needs_no_gradients_around_it(context, flat):
     expected = VAE(**SMALL).fit_transform(X)
     with context():
         assert_array_equal(VAE(**SMALL).fit_transform(X), expected)
+
+
+def test_rows_of_masked_values_are_refused(flat):
+    rows = list(np.ma.masked_less(flat[0], 0.1))
+    with pytest.raises(ValueError, match=r"X holds masked values"):
+        AE().fit(rows)
+
+
+def test_complex_tensors_are_refused(flat):
+    tensor = torch.tensor(flat[0]) + 0j
+    with (
+        sklearn.config_context(array_api_dispatch=True),
+        pytest.raises(ValueError, match=r"X holds complex numbers"),
+    ):
+        AE().fit(tensor)
+
+
+def test_values_below_single_precision_are_an_error(flat):
+    with pytest.raises(ValueError, match=r"features spread by less than 1\.2e-38"):
+        AE(**SMALL).fit(1e-200 * flat[0].astype(np.float64))
+
+
+def test_autocast_changes_nothing(flat):
+    expected = VAE(**SMALL).fit_transform(flat[0])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert_array_equal(VAE(**SMALL).fit_transform(flat[0]), expected)
+
+
+def test_double_precision_that_comes_later_is_kept(flat):
+    X = flat[0].astype(np.float64) + 2.0**20
+    model = AE(**SMALL).partial_fit(X.astype(np.float32)).partial_fit(X)
+    assert model.reconstruct(X).dtype == np.float64
