@@ -203,12 +203,14 @@ print(f"  {'difference':22s}       {interval(gain)}")
 fig, ax = plt.subplots(figsize=(4.6, 4.4), layout="constrained")
 for color, (name, proba) in zip(("C1", "C0"), probas.items(), strict=True):
     false, true, _ = roc_curve(y, proba)
-    label = f"{name}: {auc(false, true):.2f}"
+    label = f"{name}: AUC {auc(false, true):.3f}"
     ax.step(false, true, where="post", color=color, label=label)
 low, high = np.percentile(curves[name], [2.5, 97.5], axis=0)
-ax.fill_between(at, low, high, alpha=0.2, step="mid", label="its 95 % interval")
+ax.fill_between(
+    at, low, high, alpha=0.2, step="mid", label="95 % interval of the blue curve"
+)
 ax.plot([0, 1], [0, 1], color="gray", linestyle=":", label="chance")
-ax.set_title(f"{len(np.unique(groups))} {cohort}: area under the curve", fontsize=11)
+ax.set_title(f"ROC curves, {len(np.unique(groups))} {cohort}", fontsize=11)
 ax.set(xlabel="False positive rate", ylabel="True positive rate", aspect="equal")
 ax.legend(loc="lower right", fontsize=9)
 fig.savefig(figures / "roc.png")
@@ -245,10 +247,13 @@ drawn_by_vae = trained["vae"].inverse_transform(moved).reshape(-1, *cube)
 fig, axes = plt.subplots(1, len(steps), figsize=(9, 1.9), layout="constrained")
 for ax, image, step in zip(axes, drawn_by_vae, steps, strict=True):
     ax.imshow(image[cube[0] // 2], cmap="gray", vmin=0, vmax=drawn_by_vae.max())
-    ax.set_title(f"{step:+.0f} SD", fontsize=9)
+    ax.set_title(f"{step:+.0f} SD" if step else "mean", fontsize=9)
     ax.axis("off")
 towards = "1" if latent.iloc[column] > 0 else "0"
-fig.suptitle(f"{latent.index[column]}: to the right, towards class {towards}")
+name = latent.index[column].removeprefix("latents__")
+fig.suptitle(
+    f"What the VAE draws as {name} grows; to the right, towards class {towards}"
+)
 fig.savefig(figures / "code.png")
 print(f"The figures are roc.png and code.png in {figures.resolve()}")
 folder.cleanup()
