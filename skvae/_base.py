@@ -8,6 +8,7 @@ from importlib.metadata import version
 from numbers import Integral
 from pathlib import Path
 from pickle import PicklingError
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -186,7 +187,10 @@ class BaseAutoencoder(
             method, general = getattr(cls, name), getattr(BaseAutoencoder, name)
             inner = getattr(method, "__wrapped__", method)
             if getattr(inner, "__code__", None) is general.__wrapped__.__code__:
-                setattr(cls, name, named_after(cls, general))
+                own = named_after(cls, general.__wrapped__)
+                setattr(cls, name, fit_context(prefer_skip_nested_validation=True)(own))
+        if "__init__" not in vars(cls) and isinstance(cls.__init__, FunctionType):
+            cls.__init__ = named_after(cls, cls.__init__)
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, X_val=None, groups=None):

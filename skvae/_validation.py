@@ -61,23 +61,22 @@ class Numbers(Interval):
         return not isinstance(val, bool | np.bool_) and super().is_satisfied_by(val)
 
 
-def named_after(cls, method):
-    """Copy a method under `fit_context`, so that errors of its arguments name `cls`.
+def named_after(cls, function):
+    """Copy a function of a base class, so that errors of its arguments name `cls`.
 
     Python takes the name from the function. To check the arguments in a wrapper would
     add a frame, from which warnings would seem to come.
     """
-    general = method.__wrapped__
     own = FunctionType(
-        general.__code__,
-        general.__globals__,
-        argdefs=general.__defaults__,
-        closure=general.__closure__,
+        function.__code__,
+        function.__globals__,
+        argdefs=function.__defaults__,
+        closure=function.__closure__,
     )
-    own.__kwdefaults__ = general.__kwdefaults__
-    own.__doc__ = general.__doc__
-    own.__qualname__ = f"{cls.__qualname__}.{general.__name__}"
-    return fit_context(prefer_skip_nested_validation=True)(own)
+    own.__kwdefaults__ = function.__kwdefaults__
+    own.__doc__ = function.__doc__
+    own.__qualname__ = f"{cls.__qualname__}.{function.__name__}"
+    return own
 
 
 def at_least(minimum, kind=Real):

@@ -213,3 +213,9 @@ def test_float32_rows_of_any_layout_give_the_same(model, digits):
     expected = model(**SMALL).fit_transform(X, y)
     for other in (np.asfortranarray(X), X.astype(np.float64), read_only, X.tolist()):
         assert_array_equal(model(**SMALL).fit_transform(other, y), expected)
+
+
+@over_models
+def test_errors_of_the_constructor_name_the_class(model):
+    with pytest.raises(TypeError, match=rf"^{model.__name__}\.__init__\(\)"):
+        model(n_component=2)
