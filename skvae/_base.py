@@ -838,8 +838,8 @@ def _unchanged_on_error(estimator):
 
 
 def _some_rows(n_samples, n_features):
-    """Pick rows, evenly, that hold about 100,000 values."""
-    n_picked = min(n_samples, max(16, 10**5 // n_features))
+    """Pick rows, evenly, that hold about 20,000 values."""
+    n_picked = min(n_samples, max(16, 20_000 // n_features))
     return np.linspace(0, n_samples - 1, n_picked).astype(int)
 
 

@@ -111,13 +111,14 @@ class _LocationScale(Likelihood):
     def nll(self, X: Tensor, raw: Tensor) -> Tensor:
         log_scale = self._log_scale
         distance = (X - raw).abs() if self.power == 1 else (X - raw).square()
-        weight = torch.exp(-self.power * log_scale) / self.power
-        if weight.dim():
+        weight = torch.exp(-self.power * log_scale - math.log(self.power))
+        if log_scale.dim():
             energy = (distance * weight).flatten(1).sum(1)
+            log_scale = log_scale.mean()
         else:
             energy = distance.flatten(1).sum(1) * weight
-        constant = log_scale.mean() + self._log_spread + self._log_normalizer
-        return energy + self._n_features * constant
+        constant = self._n_features * (self._log_spread + self._log_normalizer)
+        return torch.add(energy + constant, log_scale, alpha=self._n_features)
 
 
 class Gaussian(_LocationScale):

@@ -288,13 +288,13 @@ class LogVariance(nn.Linear):
     _largest: ClassVar[float] = 4.0
 
     def forward(self, input: Tensor) -> Tensor:
-        return self._largest - F.softplus(self._largest - super().forward(input))
+        return self._largest + F.logsigmoid(super().forward(input) - self._largest)
 
 
 def kl_divergence(codes: Mapping[str, Tensor]) -> Tensor:
     """KL(N(mu, exp(logvar)) || N(0, 1)) in nats, of shape (n_samples, n_components)."""
     mu, logvar = codes["mu"], codes["logvar"]
-    return 0.5 * (mu.square() + logvar.exp() - 1 - logvar)
+    return 0.5 * (mu.square() + logvar.expm1() - logvar)
 
 
 def noise_like(X: Tensor, generator: torch.Generator | None) -> Tensor:
