@@ -471,8 +471,11 @@ class BaseAutoencoder(
                 resume=self.warm_start,
             )
             self._solve(task, watched)
-            self._compare_with_mean(task)
-            self._diagnose(task.rows)
+            some = _some_rows(*task.rows.shape)
+            self._compare_with_mean(
+                task.rows[some], None if task.y is None else task.y[some]
+            )
+            self._diagnose(task.rows[some])
             self._end_callbacks(watched)
         return self
 
@@ -791,14 +794,12 @@ class BaseAutoencoder(
         """Learn more from the trained networks."""
 
     def _diagnose(self, rows):
-        """Warn if a whole fit went wrong."""
+        """Warn if a whole fit went wrong, as some rows of the training data show."""
 
-    def _compare_with_mean(self, task):
-        """Warn if a whole fit is worse than no model at all."""
-        some = _some_rows(*task.rows.shape)
-        rows = task.rows[some]
+    def _compare_with_mean(self, rows, y):
+        """Warn if a whole fit is worse than no model at all on some rows."""
         X = to_numpy(rows).astype(np.float64)
-        X_hat = self._means(rows, None if task.y is None else task.y[some])
+        X_hat = self._means(rows, y)
         power = self.module_.likelihood.power
         error = (np.abs(X - X_hat.reshape(X.shape)) ** power).mean()
         of_mean = (np.abs(X - X.mean(axis=0)) ** power).mean()

@@ -216,12 +216,18 @@ def _float_types(X):
     return xp.float32 if itemsize <= 2 else [xp.float64, xp.float32]
 
 
+_BLOCK = (
+    8192  # values, too few for BLAS to start threads, which busy cores keep waiting
+)
+
+
 def _check_finite(rows, estimator, name):
     """Raise unless all values are finite and the networks can hold them."""
     largest = float(np.finfo(np.float32).max)
+    flat = rows.reshape(-1)
+    blocks = (flat[i : i + _BLOCK] for i in range(0, len(flat), _BLOCK))
     with np.errstate(all="ignore"):
-        flat = rows.reshape(-1)
-        probe = flat @ flat  # on all cores, unlike the thorough check
+        probe = sum(block @ block for block in blocks)
     if probe < largest:
         return
     assert_all_finite(rows, estimator_name=type(estimator).__name__, input_name=name)

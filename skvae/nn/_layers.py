@@ -1,11 +1,12 @@
 import copy
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 
 class _Complete(Exception):  # noqa: N818, no error but a way out
@@ -25,14 +26,13 @@ def _first(values: Any) -> Any:
     return values[0] if isinstance(values, tuple | list) and values else values
 
 
-def _observed(
-    module: nn.Module, names: Collection[str], observe: Callable[[str, Tensor], None]
-) -> nn.Module:
-    """Copy a module, and watch what its submodules return.
+def _watch(
+    module: nn.Module, names: Iterable[str], observe: Callable[[str, Tensor], None]
+) -> list[RemovableHandle]:
+    """Watch what submodules return.
 
-    Submodules that return tuples, as recurrent ones do, stand for the first entry.
+    Those that return tuples, as recurrent ones do, stand for the first entry.
     """
-    observed = _copy_without_tensors(module)
 
     def hook_on(name: str) -> Callable[..., None]:
         def forward_hook(module: nn.Module, args: Any, output: Any) -> None:
@@ -42,9 +42,20 @@ def _observed(
 
         return forward_hook
 
-    for name in names:
-        observed.get_submodule(name).register_forward_hook(hook_on(name))
-    return observed
+    return [
+        module.get_submodule(name).register_forward_hook(hook_on(name))
+        for name in names
+    ]
+
+
+@torch.no_grad()
+def _pass_once(module: nn.Module, X: Tensor, hooks: list[RemovableHandle]) -> None:
+    """Run a forward pass for the sake of hooks, which are then removed."""
+    try:
+        module(X)
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def layer_shapes(module: nn.Module, X: Tensor) -> dict[str, tuple[int, ...]]:
@@ -63,8 +74,7 @@ def layer_shapes(module: nn.Module, X: Tensor) -> dict[str, tuple[int, ...]]:
             shapes.setdefault(name, tuple(output.shape[1:]))
 
     names = [name for name, _ in module.named_modules() if name]
-    with torch.no_grad():
-        _observed(module, names, note)(X)
+    _pass_once(module, X, _watch(module, names, note))
     return shapes
 
 
@@ -89,11 +99,8 @@ def multiply_adds(module: nn.Module, X: Tensor) -> int:
             if weight.dim() > 1 and ends:
                 total += weight.numel() * max(_n_places(end, weight) for end in ends)
 
-    observed = _copy_without_tensors(module)
-    for layer in observed.modules():
-        layer.register_forward_hook(count)
-    with torch.no_grad():
-        observed(X)
+    hooks = [layer.register_forward_hook(count) for layer in module.modules()]
+    _pass_once(module, X, hooks)
     return total
 
 
@@ -119,7 +126,8 @@ def layer_function(
         if len(outputs) == len(names):
             raise _Complete
 
-    observed = _observed(module, names, note)
+    observed = _copy_without_tensors(module)
+    _watch(observed, names, note)
 
     def run(X: Tensor) -> dict[str, Tensor]:
         outputs.clear()
