@@ -14,6 +14,7 @@ import skvae.dicom
 import skvae.model_selection
 import skvae.nn
 import skvae.radiomics
+import skvae.report
 
 ROOT = Path(skvae.__file__).parent
 
@@ -25,9 +26,9 @@ FLOORS = [
     {"architectures", "_callbacks", "_net", "_threads"},
     {"_base", "_ae", "_vae", "_adversarial", "_aae", "_supervised_aae"}
     | {"_aae_classifier"},
-    {"inspection", "model_selection", "plot"},
+    {"inspection", "model_selection", "plot", "report"},
 ]
-PACKAGES = {"dicom", "nn"}
+PACKAGES = {"dicom", "nn", "report"}
 # Who alone may import what.
 OWNERS = {
     "torch": {"nn", "_net", "_threads"},
@@ -46,6 +47,7 @@ SIDE_BY_SIDE = {
     ("_aae", "_adversarial"),
     ("_supervised_aae", "_adversarial"),
     ("_aae_classifier", "_adversarial"),
+    ("report", "model_selection"),
 }
 
 
@@ -104,6 +106,7 @@ def test_importing_the_package_loads_no_torch():
 
 
 PUBLIC = [skvae, skvae.dicom, skvae.model_selection, skvae.nn, skvae.radiomics]
+PUBLIC += [skvae.report]
 
 
 def public_classes():

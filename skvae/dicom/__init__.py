@@ -1,5 +1,6 @@
 """Volumes and masks from DICOM files, without a guess."""
 
+from ._acquisition import acquisition
 from ._errors import (
     AmbiguousSeriesError,
     ColorImageError,
@@ -49,6 +50,7 @@ __all__ = [
     "SUVError",
     "Volume",
     "VolumeLoader",
+    "acquisition",
     "load_mask",
     "load_series",
     "scan",
