@@ -8,6 +8,7 @@ from types import FunctionType
 import numpy as np
 import pandas as pd
 from sklearn.base import _fit_context as fit_context
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils import assert_all_finite
 from sklearn.utils._array_api import get_namespace
@@ -26,6 +27,7 @@ from sklearn.utils.validation import (
 )
 
 __all__ = [
+    "BaseSearchCV",
     "HasMethods",
     "Numbers",
     "StrOptions",

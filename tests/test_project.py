@@ -13,6 +13,7 @@ import skvae
 import skvae.dicom
 import skvae.model_selection
 import skvae.nn
+import skvae.plot
 import skvae.radiomics
 import skvae.report
 
@@ -25,10 +26,10 @@ FLOORS = [
     {"dicom", "nn", "radiomics"},
     {"architectures", "_callbacks", "_net", "_threads"},
     {"_base", "_ae", "_vae", "_adversarial", "_aae", "_supervised_aae"}
-    | {"_aae_classifier"},
+    | {"_aae_classifier", "_evaluation"},
     {"inspection", "model_selection", "plot", "report"},
 ]
-PACKAGES = {"dicom", "nn", "report"}
+PACKAGES = {"dicom", "nn", "plot", "report"}
 # Who alone may import what.
 OWNERS = {
     "torch": {"nn", "_net", "_threads"},
@@ -106,7 +107,7 @@ def test_importing_the_package_loads_no_torch():
 
 
 PUBLIC = [skvae, skvae.dicom, skvae.model_selection, skvae.nn, skvae.radiomics]
-PUBLIC += [skvae.report]
+PUBLIC += [skvae.plot, skvae.report]
 
 
 def public_classes():

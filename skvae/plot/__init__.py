@@ -1,0 +1,13 @@
+"""Displays of trainings, volumes, cohorts and scores; alone in using matplotlib."""
+
+from ._evaluation import CalibrationBandDisplay, ROCBandDisplay
+from ._training import LossCurveDisplay
+from ._volumes import CohortDisplay, VolumeDisplay
+
+__all__ = [
+    "CalibrationBandDisplay",
+    "CohortDisplay",
+    "LossCurveDisplay",
+    "ROCBandDisplay",
+    "VolumeDisplay",
+]
