@@ -62,16 +62,19 @@ def write_dicom_series(
     return files
 
 
-def write_rtstruct(path, contours, *, name="tumour", **attributes):
-    """Write contours of one region as an RT structure set.
+def write_rtstruct(path, contours, *, name="tumour", drawn_on=None, **attributes):
+    """Write contours of one or several regions as an RT structure set.
 
     Parameters
     ----------
     path : path
-    contours : list of array-like of shape (n_points, 3)
-        Closed polygons, each in one slice, in millimetres.
+    contours : list of array-like of shape (n_points, 3), or dict of such lists
+        Closed polygons, each in one slice, in millimetres. A dict holds those of
+        several regions by their names.
     name : str, default="tumour"
-        Of the region.
+        Of the region, if `contours` is a list.
+    drawn_on : str, default=None
+        SeriesInstanceUID of the images that the regions were drawn on.
     **attributes
         DICOM attributes by keyword; "FrameOfReferenceUID" is that of the images.
 
@@ -79,20 +82,32 @@ def write_rtstruct(path, contours, *, name="tumour", **attributes):
     -------
     path : Path
     """
+    regions = contours if isinstance(contours, dict) else {name: contours}
     dataset = _new_dataset("RTSTRUCT", attributes)
-    region = Dataset()
-    region.ROINumber = 1
-    region.ROIName = name
-    region.ReferencedFrameOfReferenceUID = attributes["FrameOfReferenceUID"]
-    dataset.StructureSetROISequence = [region]
-    outlines = Dataset()
-    outlines.ReferencedROINumber = 1
-    outlines.ContourSequence = list(map(_contour, contours))
-    dataset.ROIContourSequence = [outlines]
+    dataset.StructureSetROISequence, dataset.ROIContourSequence = [], []
+    for number, (name, polygons) in enumerate(regions.items(), 1):
+        region = Dataset()
+        region.ROINumber = number
+        region.ROIName = name
+        region.ReferencedFrameOfReferenceUID = attributes["FrameOfReferenceUID"]
+        dataset.StructureSetROISequence.append(region)
+        outlines = Dataset()
+        outlines.ReferencedROINumber = number
+        outlines.ContourSequence = list(map(_contour, polygons))
+        dataset.ROIContourSequence.append(outlines)
+    if drawn_on is not None:
+        series, study, space = Dataset(), Dataset(), Dataset()
+        series.SeriesInstanceUID = drawn_on
+        study.RTReferencedSeriesSequence = [series]
+        space.FrameOfReferenceUID = attributes["FrameOfReferenceUID"]
+        space.RTReferencedStudySequence = [study]
+        dataset.ReferencedFrameOfReferenceSequence = [space]
     return _save(dataset, Path(path))
 
 
-def make_dicom_cohort(root, n_patients=40, *, random_state=None):
+def make_dicom_cohort(
+    root, n_patients=40, *, modalities=("MR",), regions=("tumour",), random_state=None
+):
     """Write synthetic patients to disk: a tumour of one of two kinds, and its contours.
 
     Each patient is a folder with an MR series of 16 slices of 48 x 48 pixels (3 mm
@@ -105,52 +120,124 @@ def make_dicom_cohort(root, n_patients=40, *, random_state=None):
     root : path
         Folder to write to, made if it isn't there.
     n_patients : int, default=40
+    modalities : tuple of {"MR", "CT"}, default=("MR",)
+        Series of each patient, in one frame of reference, each with a structure set of
+        its own. CT has 36 x 36 pixels of 2 mm.
+    regions : tuple of one or two str, default=("tumour",)
+        Names of the regions in each structure set: the tumour and, if there are two,
+        the tumour with the oedema around it.
     random_state : int, RandomState instance or None, default=None
 
     Returns
     -------
     patients : DataFrame of shape (n_patients, 2)
         Columns "patient_id" and "label", 0 or 1.
+
+    Raises
+    ------
+    ValueError
+        If `modalities` or `regions` is not valid.
     """
+    if not {*modalities} <= {*_IMAGES}:
+        raise ValueError(f"`modalities` must be of {[*_IMAGES]}, got {modalities!r}.")
+    if isinstance(regions, str) or len(regions) not in (1, 2):
+        raise ValueError(f"`regions` must be one or two names, got {regions!r}.")
     rng = check_random_state(random_state)
     labels = rng.permutation(np.arange(n_patients) % 2)
     names = [f"phantom-{number:03d}" for number in range(n_patients)]
     for name, label in zip(names, labels, strict=True):
-        _write_patient(Path(root, name), name, label, rng)
+        _write_patient(Path(root, name), name, label, modalities, regions, rng)
     return pd.DataFrame({"patient_id": names, "label": labels})
 
 
-def _write_patient(folder, name, label, rng):
-    shape, spacing = (16, 48, 48), np.array([3.0, 1.5, 1.5])
-    affine = np.eye(4)
-    affine[:3, :3] = np.diag(spacing)[::-1]
+_PIXELS = {"MR": (48, 1.5), "CT": (36, 2.0)}  # number along a side, mm
+_OEDEMA = 1.3  # reach of the oedema, as a multiple of that of the tumour
+
+
+def _write_patient(folder, name, label, modalities, regions, rng):
     uids = {
         "PatientID": name,
         "StudyInstanceUID": generate_uid(),
         "FrameOfReferenceUID": generate_uid(),
     }
-    centre = (np.array(shape) - 1) / 2 + rng.uniform(-3, 3, 3)
+    centre = (np.array([16, 48, 48]) - 1) / 2 + rng.uniform(-3, 3, 3)
     outline = _lobed_outline(label, centre[0], rng)
-    slices, rows, columns = np.indices(shape)
-    across = (np.stack([rows, columns]) - centre[1:, None, None, None]) * spacing[1]
+    reaches = dict(zip(regions, (1, _OEDEMA), strict=False))
+    for modality in modalities:
+        n_pixels, spacing = _PIXELS[modality]
+        affine = np.eye(4)
+        affine[:3, :3] = np.diag([3.0, spacing, spacing])[::-1]
+        middle = centre[1:] * (_PIXELS["MR"][1] / spacing)
+        image, more = _IMAGES[modality](
+            *_distances(n_pixels, spacing, middle, outline), label, len(reaches), rng
+        )
+        series = generate_uid()
+        write_dicom_series(
+            folder / modality,
+            image,
+            affine,
+            modality=modality,
+            SeriesInstanceUID=series,
+            **more,
+            **uids,
+        )
+        contours = {
+            region: _outlines(outline, reach, middle, spacing, affine)
+            for region, reach in reaches.items()
+        }
+        file = "tumour.dcm" if len(modalities) == 1 else f"regions_{modality}.dcm"
+        write_rtstruct(folder / file, contours, drawn_on=series, **uids)
+
+
+def _distances(n_pixels, spacing, middle, outline):
+    """Return the distance of each voxel from the axis of a tumour, and its outline's.
+
+    Both are in mm, each of shape (16, n_pixels, n_pixels).
+    """
+    slices, rows, columns = np.indices((16, n_pixels, n_pixels))
+    across = (np.stack([rows, columns]) - middle[:, None, None, None]) * spacing
     radius, angle = np.hypot(*across), np.arctan2(*across)
-    limit = outline(slices, angle)
+    return radius, outline(slices, angle)
+
+
+def _mr_image(radius, limit, label, n_regions, rng):
+    shape = radius.shape
     image = 300 + 60 * _smooth_noise(shape, 3.0, rng) + 15 * rng.standard_normal(shape)
     texture = _smooth_noise(shape, 0.9 + 0.2 * label + rng.uniform(-0.4, 0.4), rng)
     core = (0.1 * label + rng.uniform(0, 0.3)) * np.exp(-((radius / 8) ** 2))
     tumour = 600 * (1 - core) + 70 * texture + 15 * rng.standard_normal(shape)
-    image = np.where(radius < limit, tumour, image).clip(0, 2000).astype(np.uint16)
-    write_dicom_series(folder / "MR", image, affine, **uids)
+    if n_regions > 1:
+        image[radius < _OEDEMA * limit] += 150
+    image = np.where(radius < limit, tumour, image)
+    return image.clip(0, 2000).astype(np.uint16), {}
+
+
+def _ct_image(radius, limit, label, n_regions, rng):
+    shape = radius.shape
+    image = -90 + 15 * _smooth_noise(shape, 3.0, rng) + 8 * rng.standard_normal(shape)
+    texture = _smooth_noise(shape, 0.9 + 0.2 * label + rng.uniform(-0.4, 0.4), rng)
+    tumour = 45 + 12 * texture + 8 * rng.standard_normal(shape)
+    if n_regions > 1:
+        image[radius < _OEDEMA * limit] += 60
+    image = np.where(radius < limit, tumour, image)
+    return image.astype(np.int16), {"RescaleSlope": 1, "RescaleIntercept": 0}
+
+
+_IMAGES = {"CT": _ct_image, "MR": _mr_image}
+
+
+def _outlines(outline, scale, middle, spacing, affine):
+    """Return polygons of shape (90, 3) in mm, one for each slice of a region."""
     turn = np.linspace(-np.pi, np.pi, 90, endpoint=False)
-    contours = []
-    for number in range(shape[0]):
-        reach = outline(number, turn)
+    polygons = []
+    for number in range(16):
+        reach = scale * outline(number, turn)
         if reach.min() > 0:
-            rows = centre[1] + reach * np.sin(turn) / spacing[1]
-            columns = centre[2] + reach * np.cos(turn) / spacing[2]
+            rows = middle[0] + reach * np.sin(turn) / spacing
+            columns = middle[1] + reach * np.cos(turn) / spacing
             indices = np.stack([np.full(90, number), rows, columns, np.ones(90)])
-            contours.append((affine @ indices)[:3].T)
-    write_rtstruct(folder / "tumour.dcm", contours, **uids)
+            polygons.append((affine @ indices)[:3].T)
+    return polygons
 
 
 def _lobed_outline(label, middle, rng):

@@ -233,7 +233,7 @@ def test_choices_are_listed(straight, folder):
     assert "one of 1 (a), 2 (a), got 'a'" in refused(path, straight, "a")
 
 
-@pytest.mark.parametrize("label", [1.0, True, ["liver"]])
+@pytest.mark.parametrize("label", [1.0, True, [1.0], {"liver"}])
 def test_label_has_a_type(label, straight, folder):
     with pytest.raises(TypeError, match="`label` must be an int, a str or None"):
         load_mask(folder / "mask.dcm", straight, label)
@@ -718,7 +718,7 @@ def test_dicom_needs_no_suffix(straight, folder):
 
 def test_missing_file_is_named_without_its_folder(straight, folder):
     message = refused(folder / "mask.dcm", straight, error=FileNotFoundError)
-    assert message == "`path` must be a file, mask.dcm is none."
+    assert message == "`source` must be a file, mask.dcm is none."
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from pydicom.uid import generate_uid
 
 from skvae.datasets import make_dicom_cohort, write_dicom_series, write_rtstruct
 from skvae.dicom import DicomWarning, load_series, scan
+from skvae.dicom._remarks import remarks_on
 
 AFFINE = np.diag([2.0, 1, 1, 1])[[2, 1, 0, 3]]
 
@@ -56,8 +58,9 @@ def test_other_files_are_counted_in_one_warning(tmp_path):
     assert len(caught) == 1
 
 
-def test_empty_folder_gives_an_empty_table(tmp_path):
-    volumes = scan(tmp_path)
+def test_empty_folder_gives_an_empty_table_and_a_warning(tmp_path):
+    with pytest.warns(DicomWarning, match="`root` holds no files"):
+        volumes = scan(tmp_path)
     assert len(volumes) == 0
     assert "problem" in volumes
 
@@ -82,7 +85,8 @@ def test_links_are_followed_on_request_and_loops_visited_once(tmp_path):
     (tmp_path / "root").mkdir()
     os.symlink(tmp_path / "elsewhere", tmp_path / "root" / "link")
     os.symlink(tmp_path / "root", tmp_path / "elsewhere" / "loop")
-    assert len(scan(tmp_path / "root")) == 0
+    with pytest.warns(DicomWarning, match="`root` holds no files"):
+        assert len(scan(tmp_path / "root")) == 0
     volumes = scan(tmp_path / "root", follow_links=True)
     assert volumes["n_slices"].tolist() == [3]
 
@@ -136,14 +140,19 @@ def test_masks_are_tied_by_patient_and_frame_of_reference(tmp_path):
 
 
 def test_reports_are_no_volumes(tmp_path):
-    (path, *_) = write(tmp_path)
-    report = pydicom.dcmread(path)
+    paths = write(tmp_path / "in")
+    report = pydicom.dcmread(paths[0])
     report.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"
     report.file_meta.MediaStorageSOPClassUID = report.SOPClassUID
     for keyword in ("Rows", "Columns", "PixelData"):
         delattr(report, keyword)
-    report.save_as(tmp_path / "report.dcm")
-    assert scan(tmp_path)["n_slices"].tolist() == [3]
+    report.save_as(tmp_path / "in" / "report.dcm")
+    with pytest.warns(DicomWarning, match="1 of 4 files are DICOM without images"):
+        assert scan(tmp_path)["n_slices"].tolist() == [3]
+    for path in paths:
+        path.unlink()
+    with pytest.warns(DicomWarning, match="holds 1 files, none of them an image"):
+        assert len(scan(tmp_path)) == 0
 
 
 def test_masks_are_not_tied_by_what_is_missing(tmp_path):
@@ -152,3 +161,103 @@ def test_masks_are_not_tied_by_what_is_missing(tmp_path):
     contour = [[1, 1, 0], [3, 1, 0], [3, 3, 0]]
     write_rtstruct(tmp_path / "mask.dcm", [contour], **nobody)
     assert scan(tmp_path)["masks"].tolist() == [()]
+
+
+def scan_of_parts(root, parts):
+    """Write volumes of one series that lie on each other, one for each dict."""
+    uid = generate_uid()
+    for number, part in enumerate(parts):
+        write(root / f"{number}", SeriesInstanceUID=uid, **part)
+    return scan(root)
+
+
+@pytest.mark.parametrize(
+    ("parts", "remarks"),
+    [
+        ([{"EchoTime": 4.9}, {"EchoTime": 2.4}], ["echo 2", "echo 1"]),
+        ([{"DiffusionBValue": b} for b in (0.0, 800.0)], ["b 0", "b 800"]),
+        (
+            [{"TemporalPositionIdentifier": n, "AcquisitionNumber": n} for n in (1, 2)],
+            ["time 1", "time 2"],
+        ),
+        (
+            [{"AcquisitionNumber": n} for n in (7, 9)],
+            ["acquisition 1", "acquisition 2"],
+        ),
+        (
+            [{"ImageType": ["ORIGINAL", "PRIMARY", kind]} for kind in ("M", "B0 MAP")],
+            ["magnitude", "field map"],
+        ),
+        (
+            [{"ImageType": ["DERIVED", "PRIMARY", kind]} for kind in ("ODD", "RARE")],
+            ["image type 1", "image type 2"],
+        ),
+        (
+            [{"DiffusionBValue": 0.0, "EchoTime": e} for e in (1.0, 2.0)],
+            ["echo 1", "echo 2"],
+        ),
+        ([{}, {}], ["folder 1", "folder 2"]),
+    ],
+)
+def test_remark_says_how_volumes_of_a_series_differ(tmp_path, parts, remarks):
+    assert scan_of_parts(tmp_path, parts)["remark"].tolist() == remarks
+
+
+def test_remark_takes_as_many_words_as_it_needs(tmp_path):
+    frames = [
+        {"SeriesInstanceUID": "1", "DiffusionBValue": b, "EchoTime": echo}
+        for b, echo in ((0.0, 1.0), (800.0, 1.0), (800.0, 2.0))
+    ]
+    assert remarks_on([[frame | {"folder": "x"}] for frame in frames]) == [
+        "b 0, echo 1",
+        "b 800, echo 1",
+        "b 800, echo 2",
+    ]
+    alike = [[{"SeriesInstanceUID": "1", "folder": "x"}]] * 2
+    assert remarks_on(alike) == ["part 1", "part 2"]
+
+
+def test_remark_marks_scouts_and_names_their_planes(tmp_path):
+    uid = generate_uid()
+    planes = {"axial": AFFINE, "sagittal": np.diag([-2.0, 1, 1, 1])}
+    for name, affine in planes.items():
+        write_dicom_series(
+            tmp_path / name,
+            np.zeros((2, 4, 5), np.int16),
+            affine,
+            SeriesInstanceUID=uid,
+            ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"],
+        )
+    write(tmp_path / "other")
+    assert sorted(scan(tmp_path)["remark"].fillna("")) == [
+        "",
+        "scout, axial",
+        "scout, sagittal",
+    ]
+
+
+def test_label_images_belong_to_the_patient_in_whose_folder_they_lie(tmp_path):
+    for name in ("P1", "P2"):
+        for series in ("a", "b"):
+            write(tmp_path / name / series, PatientID=name)
+    (tmp_path / "P2" / "a" / "000.dcm").rename(tmp_path / "P2" / "a" / "dicom.nii")
+    own = [Path(tmp_path, *p) for p in (("P1", "GTV.nii.gz"), ("P1", "x", "b.nrrd"))]
+    own[1].parent.mkdir()
+    for path in (*own, tmp_path / "whose.nii"):
+        path.touch()
+    with pytest.warns(DicomWarning, match=r"^1 of 15 files are not DICOM"):
+        volumes = scan(tmp_path)
+    found = tuple(map(str, own))
+    assert volumes["label_images"].tolist() == [found, found, (), ()]
+    assert volumes["masks"].tolist() == [()] * 4
+
+
+@pytest.mark.parametrize("progress", [None, True, False])
+def test_progress_is_shown_on_request_and_not_where_nobody_watches(
+    tmp_path, capsys, progress
+):
+    write(tmp_path)
+    scan(tmp_path, progress=progress)
+    shown = capsys.readouterr().err
+    assert ("3/3" in shown and "file" in shown) == (progress is True)
+    assert progress or not shown

@@ -34,7 +34,7 @@ PACKAGES = {"dicom", "nn", "plot", "report"}
 OWNERS = {
     "torch": {"nn", "_net", "_threads"},
     "skorch": {"_callbacks", "_net"},
-    "tqdm": {"_callbacks"},
+    "tqdm": {"_callbacks", "dicom"},
     "matplotlib": {"plot"},
     "pydicom": {"datasets", "dicom"},
     "skimage": {"radiomics"},

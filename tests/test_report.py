@@ -472,7 +472,7 @@ def test_regions_are_named_if_two_patients_have_them(cohort):
     names = ["GTV", "GTV", ("GTV", "edema"), ("GTV", "edema"), NAME, 3]
     volumes = pd.concat([cohort[0], cohort[0][:2]], ignore_index=True)
     volumes["patient_id"] = list("abcdef")
-    volumes["label"] = pd.Series(names, dtype=object)
+    volumes["region"] = pd.Series(names, dtype=object)
     text = section(methods_text(regions(), volumes), "Images")
     assert "Regions are named GTV (2), GTV + edema (2), other (1)." in text
 

@@ -22,9 +22,12 @@ from ._errors import (
     NonUniformSpacingError,
     SUVError,
 )
+from ._labels import label_volumes
 from ._loader import VolumeLoader
 from ._masks import load_mask
+from ._regions import regions
 from ._scan import scan
+from ._select import select_regions
 from ._series import load_series
 from ._volume import Volume
 
@@ -51,7 +54,10 @@ __all__ = [
     "Volume",
     "VolumeLoader",
     "acquisition",
+    "label_volumes",
     "load_mask",
     "load_series",
+    "regions",
     "scan",
+    "select_regions",
 ]

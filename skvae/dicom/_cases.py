@@ -8,11 +8,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from .._cache import as_json
 from ._errors import MaskError
+from ._masks import is_missing, mask_of
+from ._select import mask_beside
 from ._series import files_of
+
+_PATH = str | os.PathLike
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,16 @@ class Source:
     """All that a case is made from."""
 
     channels: list[Channel]
-    mask: str | os.PathLike[str] | None
+    mask: Any
+    label: Any = None
 
     def digests(self) -> list[str]:
         """Hash the contents of all files."""
         digests = [digest for channel in self.channels for digest in channel.digests()]
-        return digests + ([] if self.mask is None else ["mask", digest_of(self.mask)])
+        if self.mask is None:
+            return digests
+        files = [self.mask] if isinstance(self.mask, _PATH) else self.mask
+        return [*digests, "mask", *map(digest_of, files), as_json(self.label)]
 
 
 def cases_in(X: Any) -> Iterable[Any]:
@@ -52,39 +60,46 @@ def cases_in(X: Any) -> Iterable[Any]:
     return X
 
 
-def source_of(case: Any, channels: Sequence[str], number: int) -> Source:
-    """Tell what a case is made from."""
-    if not hasattr(case, "keys"):
+def source_of(
+    case: Any, channels: Sequence[str], number: int, label: Any = None
+) -> Source:
+    """Tell what a case is made from, and which label of its mask is meant."""
+    if isinstance(case, _PATH) and os.path.isdir(case):
+        mask, label = mask_beside(case, label)
+        case = {channels[0]: case, "mask": mask}
+    elif not hasattr(case, "keys"):
         case = {channels[0]: case}
     if channels[0] not in case and "files" in case:
-        case = {channels[0]: case, "mask": _mask_of(case, number)}
+        case = {channels[0]: case, **_mask_of(case, number)}
     missing = [name for name in channels if name not in case]
     if missing:
         raise ValueError(
             f"Case {number} of `X` lacks the `channels` {missing}, it has {list(case)}."
         )
-    mask = case.get("mask")
-    if not isinstance(mask, str | os.PathLike):
-        if np.ndim(mask) or not pd.isna(mask):
-            raise TypeError(
-                f'"mask" of case {number} of `X` must be a path or missing, got a '
-                f"{type(mask).__name__}."
-            )
-        mask = None
-    return Source([Channel(case[name]) for name in channels], mask)
+    first = case[channels[0]]
+    is_in_row = "mask" not in case and hasattr(first, "keys")
+    mask, label = mask_of(first if is_in_row else case, label)
+    files = mask if isinstance(mask, list | tuple) else [mask]
+    if not (is_missing(mask) or all(isinstance(file, _PATH) for file in files)):
+        raise TypeError(
+            f'"mask" of case {number} of `X` must hold paths or be missing, got a '
+            f"{type(mask).__name__}."
+        )
+    mask = None if is_missing(mask) else mask
+    return Source([Channel(case[name]) for name in channels], mask, label)
 
 
-def _mask_of(row: Any, number: int) -> Any:
+def _mask_of(row: Any, number: int) -> dict[str, Any]:
     """Return the mask of a row of `scan`: the one named, or the only one there."""
     masks = row.get("masks", ())
     if "mask" in row:
-        return row["mask"]
+        return {name: row.get(name) for name in ("mask", "mask_label", "region")}
     if len(masks) > 1:
         raise MaskError(
-            f'Case {number} of `X` has {len(masks)} files in "masks": name the one '
-            'that is meant in a column "mask".'
+            f'Case {number} of `X` has {len(masks)} files in "masks". Pick one region '
+            'with `select_regions`, or name the file in a column "mask".'
         )
-    return masks[0] if masks else None
+    return {"mask": masks[0] if masks else None}
 
 
 def digest_of(path: str | os.PathLike[str]) -> str:

@@ -104,7 +104,8 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
     suv : bool, default=False
         Whether PET is read in standardized uptake values.
     label : int, str or None, default=None
-        Which label of the masks is the region, as in `load_mask`.
+        Which label of the masks is the region, as in `load_mask`. A column
+        "mask_label" that says otherwise is an error.
     channels : tuple of str, default=("image",)
         Columns of the table that hold the series of each channel. Further channels are
         interpolated on the grid of the first, in the same frame of reference.
@@ -241,8 +242,9 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
             A table from `scan`, whose rows are one channel each; a table or a list of
             dicts with a column for each of the `channels`, which hold a folder, a list
             of files or a row of `scan`; or a list of those. A column "mask" holds the
-            file of the mask; without it, the one file in "masks" of a row of `scan` is
-            taken, if there is one.
+            file of the mask, or several to unite, and "mask_label" what is meant in
+            it, as in tables from `select_regions`. Without it, the one file in "masks"
+            of a row of `scan` is taken, or the only mask in a folder, if there is one.
 
         Returns
         -------
@@ -390,7 +392,8 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
     def _attempt(self, number, case):
         """Return a case, or a note on why there is none."""
         try:
-            return self._load(source_of(case, tuple(self.channels), number)), None
+            source = source_of(case, tuple(self.channels), number, self.label)
+            return self._load(source), None
         except (DicomError, OSError) as error:
             if self.on_error == "nan":
                 return None, f"case {number}, {type(error).__name__}: {error}"
@@ -457,6 +460,7 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
             ],
             "shape": list(grid.shape),
             "spacing": list(grid.spacing),
+            "mask_label": source.label,
             "mask_voxels": None if region is None else int(region.sum()),
             "mask_cut": None
             if region is None
@@ -486,7 +490,7 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
         return remember(
             self._folder("masks"),
             lambda: self._key_of(source.digests(), options),
-            lambda: load_mask(source.mask, like, self.label),
+            lambda: load_mask(source.mask, like, source.label),
             pack=lambda mask: {"mask": mask},
             unpack=itemgetter("mask"),
         )

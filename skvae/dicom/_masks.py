@@ -1,7 +1,7 @@
 """Masks on the grid of a volume, from segmentations, contours and label images."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from itertools import product
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.pixels.utils import iter_pixels, pixel_array
@@ -31,7 +32,9 @@ _LISTED = 20  # choices that a message lists at most
 
 @discreet
 def load_mask(
-    path: str | PathLike[str], like: Volume, label: Label = None
+    source: str | PathLike[str] | Sequence[str | PathLike[str]] | Mapping[str, Any],
+    like: Volume,
+    label: Label | Sequence[Label] = None,
 ) -> np.ndarray:
     """Read a mask onto the grid of a volume.
 
@@ -41,17 +44,19 @@ def load_mask(
 
     Parameters
     ----------
-    path : str or path-like
+    source : path, list of paths, or row of `select_regions` or `regions`
         A DICOM segmentation (SEG: binary, fractional or label map), DICOM contours
         (RTSTRUCT), or a label image (.nii, .nii.gz, .nrrd, .nhdr). Of fractional
         segmentations, voxels at half of MaximumFractionalValue or more are taken; of
         contours, pixels whose centre lies inside. Contours in one slice cut holes into
-        each other (even-odd rule).
+        each other (even-odd rule). The masks of several files are united. A row names
+        its files as "mask" and what to take in them as "mask_label".
     like : Volume
         The volume that the mask belongs to.
-    label : int or str, default=None
+    label : int, str or list of these, default=None
         Which mask to take where the file holds several: the number or name of a segment
-        or ROI, the value of voxels in a label image. None takes the only one.
+        or ROI, the value of voxels in a label image. None takes the only one. The masks
+        of a list are united; with a list of files, it names one for each.
 
     Returns
     -------
@@ -75,11 +80,57 @@ def load_mask(
     DICOM PS3.3, A.51 "Segmentation IOD" and C.8.8.6 "ROI Contour Module",
     https://dicom.nema.org/medical/dicom/current/output/chtml/part03/PS3.3.html.
     """
-    path = Path(path)
+    if hasattr(source, "keys"):
+        source, label = mask_of(source, label)
+    parts = [_load_one(path, like, one) for path, one in _pairs(source, label)]
+    return np.logical_or.reduce(parts)
+
+
+def mask_of(row: Any, label: Any = None) -> tuple[Any, Any]:
+    """Return the files that a row names as its mask, and what to take in them."""
+    stated = row.get("mask_label")
+    if is_missing(stated):
+        return row.get("mask"), label
+    if isinstance(stated, float) and stated.is_integer():
+        stated = int(stated)  # of a column of whole numbers, some of them missing
+    if label is not None and label not in (stated, row.get("region")):
+        raise ValueError(
+            f'`label`={label!r} contradicts the column "mask_label", which says '
+            f"{stated!r}. Leave one of them out."
+        )
+    return row.get("mask"), stated
+
+
+def is_missing(value: Any) -> bool:
+    """Tell None and NaN from values, among them lists."""
+    return np.ndim(value) == 0 and bool(pd.isna(value))
+
+
+def _pairs(source: Any, label: Any) -> list[tuple[Any, Any]]:
+    """Pair files with labels; one of either goes with all of the other."""
+    files = [source] if isinstance(source, str | PathLike) else source
+    labels = [label] if isinstance(label, str) or not np.ndim(label) else label
+    if is_missing(files) or not len(files) or not len(labels):
+        raise MaskError(
+            "No mask is named. Give the file of one, or a row of `select_regions`."
+        )
+    n = max(len(files), len(labels))
+    if {len(files), len(labels)} - {1, n}:
+        raise ValueError(
+            f"`label` must name one mask, or one for each of {len(files)} files, got "
+            f"{len(labels)}."
+        )
+    return list(
+        zip([*files] * (n // len(files)), [*labels] * (n // len(labels)), strict=True)
+    )
+
+
+def _load_one(file: str | PathLike[str], like: Volume, label: Label) -> np.ndarray:
+    path = Path(file)
     if not isinstance(label, Integral | str | None) or isinstance(label, bool):
         raise TypeError(f"`label` must be an int, a str or None, got {label!r}.")
     if not path.is_file():
-        raise FileNotFoundError(f"`path` must be a file, {path.name} is none.")
+        raise FileNotFoundError(f"`source` must be a file, {path.name} is none.")
     try:
         mask = _read(path, like, label)
         if not mask.any():
@@ -89,12 +140,21 @@ def load_mask(
     return mask
 
 
+def is_label_image(path: Path) -> bool:
+    """Tell by its name whether a file is NIfTI or NRRD."""
+    return path.name.lower().endswith(tuple(_LABEL_IMAGES))
+
+
+def read_label_image(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the values of a label image, and its affine where it states one."""
+    fits = [suffix for suffix in _LABEL_IMAGES if path.name.lower().endswith(suffix)]
+    return _LABEL_IMAGES[fits[0]](path)
+
+
 def _read(path: Path, like: Volume, label: Label) -> np.ndarray:
-    name = path.name.lower()
-    for suffix, read in _LABEL_IMAGES.items():
-        if name.endswith(suffix):
-            return _from_label_image(*read(path), like, label)
-    if name.endswith(".dcm") or is_dicom(path):
+    if is_label_image(path):
+        return _from_label_image(*read_label_image(path), like, label)
+    if path.name.lower().endswith(".dcm") or is_dicom(path):
         return _from_dicom(path, like, label)
     raise MaskError(
         "must be DICOM (SEG or RTSTRUCT), NIfTI (.nii, .nii.gz) or NRRD (.nrrd, .nhdr) "
@@ -260,7 +320,7 @@ _IS_CLOSED = {"CLOSED_PLANAR": True, "CLOSEDPLANAR_XOR": True, "POINT": False}
 
 def _corners(contour: Dataset, like: Volume) -> tuple[int, np.ndarray]:
     """Return the slice of a contour, and its points as (row, column) in it."""
-    data = np.atleast_1d(np.asarray(contour.get("ContourData"), float))
+    data = _contour_data(contour)
     if data.size % 3:
         raise MaskError(
             f"ContourData must hold three numbers for each point, got {data.size} in "
@@ -281,6 +341,15 @@ def _corners(contour: Dataset, like: Volume) -> tuple[int, np.ndarray]:
             f"0 to {like.shape[0] - 1}. Load the whole series it was drawn on."
         )
     return int(index), np.column_stack(corners)
+
+
+def _contour_data(contour: Dataset) -> np.ndarray:
+    """Return the numbers of a contour, many times as fast as pydicom makes them."""
+    element: Any = contour.get_item("ContourData")
+    value = None if element is None else element.value
+    if isinstance(value, bytes):
+        value = value.strip(b"\0 ").split(b"\\")
+    return np.atleast_1d(np.array(value, dtype=float))
 
 
 def _fill(corners: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -329,6 +398,17 @@ def _read_nrrd(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 def _from_label_image(
     values: np.ndarray, affine: np.ndarray | None, like: Volume, label: Label
 ) -> np.ndarray:
+    affine, found = affine_and_labels(values, affine)
+    number = _choose({int(value): "" for value in found}, label)
+    mask = np.zeros(like.shape, bool)
+    _place(mask, values == number, affine, like)
+    return mask
+
+
+def affine_and_labels(
+    values: np.ndarray, affine: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what places a label image, and its labels, or say why it is none."""
     if affine is None:
         raise MaskError(
             "states no position: sform_code and qform_code (NIfTI) are 0, or `space` "
@@ -339,11 +419,7 @@ def _from_label_image(
             f"must hold whole numbers in 3 dimensions, got {values.dtype} in "
             f"{values.ndim}. Round or split it."
         )
-    found = np.unique(values[values != 0])
-    number = _choose({int(value): "" for value in found}, label)
-    mask = np.zeros(like.shape, bool)
-    _place(mask, values == number, affine, like)
-    return mask
+    return affine, np.unique(values[values != 0])
 
 
 def _are_whole(values: np.ndarray) -> bool:

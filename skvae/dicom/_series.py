@@ -104,7 +104,7 @@ def load_series(
         raise ValueError(
             f"`irregular` must be 'raise' or 'interpolate', got {irregular!r}."
         )
-    frames = _one_series(_frames_of(source), series_uid)
+    frames = _one_series(frames_of(source), series_uid)
     layout = lay_out(frames, irregular)
     array = _on_grid(decode(layout.frames), layout)
     units = units_of(frames[0])
@@ -182,7 +182,7 @@ def files_of(source: Source) -> list[Path]:
     return list(filter(claims_dicom, files_in(path))) if path.is_dir() else [path]
 
 
-def _frames_of(source: Source) -> list[Frame]:
+def frames_of(source: Source) -> list[Frame]:
     """Read the headers of all images in a source."""
     frames = [frame for path in files_of(source) for frame in _images(path)]
     row: Any = source

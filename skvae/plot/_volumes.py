@@ -556,7 +556,7 @@ def _read_tile(loader, part, channel, window):
 
 def _discreet(text, row):
     """Leave UIDs and the names of files out, which may tell who a patient is."""
-    for column in ("files", "masks", "mask"):
+    for column in ("files", "label_images", "masks", "mask"):
         for path in np.ravel(row.get(column, ())):
             text = text.replace(Path(str(path)).name, "a file")
     return _UID.sub("a UID", _FILE.sub("a file", text))

@@ -26,7 +26,7 @@ _OWN_COLUMNS = {
 }
 _TELLING = {
     *("patient_id", "study_uid", "series_uid", "frame_of_reference_uid"),
-    *("description", "files", "masks", "mask"),
+    *("description", "files", "label_images", "masks", "mask"),
 }
 _MIN_KEY = 16  # characters
 

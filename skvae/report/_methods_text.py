@@ -217,17 +217,17 @@ def _masks(study):
     text = f" {n_masks} of them have a mask." if n_masks else ""
     if rows and n_masks == len(study.cases):
         text = " Each has a mask."
-    labels = [row.get("label") for row in rows]
+    names = [_region(row.get("region")) for row in rows]
     owners = study.owners if rows else []
-    regions = pd.DataFrame({"label": map(_region, labels), "patient": owners}).dropna()
+    regions = pd.DataFrame({"region": names, "patient": owners}).dropna()
     if len(regions):
-        text += f" Regions are named {_shared_texts(regions['label'], regions)}."
+        text += f" Regions are named {_shared_texts(regions['region'], regions)}."
     return text
 
 
-def _region(label):
+def _region(region):
     """Write the name of a region, or the names of those that are united."""
-    names = [label] if isinstance(label, str) else label
+    names = [region] if isinstance(region, str) else region
     is_named = isinstance(names, list | tuple) and all(
         isinstance(n, str) for n in names
     )
