@@ -204,6 +204,22 @@ def test_fractional_seg_is_set_from_a_half_on(syntax, straight, folder):
     np.testing.assert_array_equal(load_mask(path, straight), shares >= 0.5)
 
 
+def test_fractional_seg_beyond_its_maximum_is_refused(straight, folder):
+    shares = np.random.RandomState(0).choice([0.0, 0.4, 1.0], SHAPE)
+    seg = seg_of(shares[..., None], STRAIGHT, "FRACTIONAL", max_fractional_value=200)
+    seg.MaximumFractionalValue = 72
+    message = refused(save(seg, folder / "mask.dcm"), straight)
+    assert "MaximumFractionalValue is 72, but voxels hold 200" in message
+
+
+def test_fractional_seg_half_a_pixel_off_says_so(straight, folder):
+    shares = np.random.RandomState(0).choice([0.0, 0.4, 1.0], SHAPE)
+    seg = seg_of(shares[..., None], STRAIGHT, "FRACTIONAL")
+    _shift(seg, 0.25)
+    message = refused(save(seg, folder / "mask.dcm"), straight)
+    assert "or its affine): it is 0.5 voxels off" in message
+
+
 def test_label_map_seg(like, folder):
     masks = two_masks()
     masks[..., 1] &= ~masks[..., 0]
@@ -239,9 +255,9 @@ def test_label_has_a_type(label, straight, folder):
         load_mask(folder / "mask.dcm", straight, label)
 
 
-def _shift(seg):
+def _shift(seg, by=0.1):
     for frame in seg.PerFrameFunctionalGroupsSequence:
-        frame.PlanePositionSequence[0].ImagePositionPatient[0] += 0.1
+        frame.PlanePositionSequence[0].ImagePositionPatient[0] += by
 
 
 def _repeat(seg):
@@ -249,7 +265,32 @@ def _repeat(seg):
     frames[1].PlanePositionSequence = frames[0].PlanePositionSequence
 
 
+def _claim_more(seg):
+    groups = seg.SharedFunctionalGroupsSequence[0]
+    groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber = 3
+
+
 SPOILT_SEGS = {
+    "half a pixel off": (
+        lambda seg: _shift(seg, 0.25),
+        "or its affine): it is 0.5 voxels off",
+    ),
+    "turned": (
+        lambda seg: setattr(
+            seg.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0],
+            "ImageOrientationPatient",
+            [0.8, 0.6, 0, -0.6, 0.8, 0],
+        ),
+        "or its affine): it is turned or scaled",
+    ),
+    "a segment that isn't listed": (
+        _claim_more,
+        "ReferencedSegmentNumber 3 is not listed in SegmentSequence",
+    ),
+    "unknown kind": (
+        lambda seg: setattr(seg, "SegmentationType", PATIENT),
+        "SegmentationType must be one of BINARY, FRACTIONAL, LABELMAP",
+    ),
     "another space": (
         lambda seg: setattr(seg, "FrameOfReferenceUID", "1.2.9"),
         "FrameOfReferenceUID differs from the volume's",
@@ -515,6 +556,7 @@ def test_contours_near_a_slice_are_taken_to_lie_in_it(straight, folder):
         else:
             message = refused(path, straight)
             assert "ContourData lies off the grid of the volume" in message
+            assert f"give or take 0.25, got {abs(off)}" in message
 
 
 def spoilt_contour(**values):
@@ -529,6 +571,10 @@ SPOILT_CONTOURS = [
         {"ContourGeometricType": "OPEN_PLANAR"},
         "ContourGeometricType must be one of CLOSED_PLANAR, CLOSEDPLANAR_XOR, POINT, "
         "got OPEN_PLANAR",
+    ),
+    (
+        {"ContourGeometricType": PATIENT},
+        "POINT, got an unknown value. Draw closed contours.",
     ),
     ({"ContourData": [1, 2, 3, 4]}, "ContourData must hold three numbers for each"),
     ({"ContourData": 1}, "ContourData must hold three numbers for each"),
@@ -573,6 +619,46 @@ def test_choices_and_space_of_rois(straight, folder):
     assert "ReferencedFrameOfReferenceUID differs" in refused(path, straight, "GTV")
     path = save(rtstruct_of({}), folder / "mask.dcm")
     assert "holds no mask" in refused(path, straight)
+
+
+def test_contours_that_contradict_themselves_are_warned_of(straight, folder):
+    drawn = [contour(in_mm(BOX, index, STRAIGHT)) for index in (1, 2)]
+    drawn[1].NumberOfContourPoints = 9
+    structures = rtstruct_of({"GTV": drawn, "nodes": drawn[:1]})
+    path = save(structures, folder / "mask.dcm")
+    assert load_mask(path, straight, "nodes").sum() == 30
+    match = r"mask\.dcm: NumberOfContourPoints is not .* in 1 of 2 contours"
+    with pytest.warns(DicomWarning, match=match):
+        assert load_mask(path, straight, "GTV").sum() == 60
+    structures.ROIContourSequence[0].ReferencedROINumber = 7
+    path = save(structures, folder / "mask.dcm")
+    with pytest.warns(DicomWarning, match="StructureSetROISequence doesn't list"):
+        load_mask(path, straight, "nodes")
+
+
+@pytest.mark.parametrize("fault", ["item", "data"])
+def test_contour_that_swallows_the_next_is_refused(fault, straight, folder):
+    drawn = [contour(in_mm(BOX, index, STRAIGHT)) for index in (1, 2)]
+    path = save(rtstruct_of({"GTV": drawn}), folder / "mask.dcm")
+    content = bytearray(path.read_bytes())
+    if fault == "item":
+        start = content.index(b"\x06\x30B\0CS") - 8
+        content[start + 6 : start + 8] = b"\xfe\xff"
+    else:
+        content[content.index(b"\x06\x30P\0DS") + 6] -= 2
+    path.write_bytes(content)
+    assert "ContourSequence has an item with" in refused(path, straight)
+
+
+def test_mask_with_elements_out_of_order_is_warned_of(straight, folder):
+    path = save(seg_of(blob()[..., None], STRAIGHT), folder / "mask.dcm")
+    content = path.read_bytes()
+    start = content.index(b"\x08\0\x60\0CS\x04\0SEG ")
+    path.write_bytes(
+        content[:start] + 2 * content[start : start + 12] + content[start + 12 :]
+    )
+    with pytest.warns(DicomWarning, match=r"mask\.dcm: Modality is out of order"):
+        np.testing.assert_array_equal(load_mask(path, straight), blob())
 
 
 # Label images

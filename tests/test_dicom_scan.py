@@ -1,3 +1,4 @@
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -6,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from skvae.datasets import make_dicom_cohort, write_dicom_series, write_rtstruct
-from skvae.dicom import DicomWarning, load_series, scan
+from skvae.dicom import DicomError, DicomWarning, _headers, load_series, scan
 from skvae.dicom._remarks import remarks_on
 
 AFFINE = np.diag([2.0, 1, 1, 1])[[2, 1, 0, 3]]
@@ -80,6 +82,22 @@ def test_damaged_file_has_a_row_with_the_problem(tmp_path):
     assert volumes["n_slices"].tolist()[0] == 2
 
 
+@pytest.mark.filterwarnings("ignore::skvae.dicom.DicomWarning")
+def test_no_damage_stops_a_scan(tmp_path):
+    """A few of the mutants that examples/benchmarks/fuzz.py makes by the thousand."""
+    path = write(tmp_path, modality="CT", edit=hounsfield)[1]
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    for number in range(150):
+        mutant = bytearray(whole)
+        for place in rng.integers(len(whole) - 40, size=3):
+            mutant[place] ^= 1 << int(rng.integers(8))
+        end = int(rng.integers(len(whole))) if number % 3 == 0 else len(whole)
+        path.write_bytes(mutant[:end])
+        assert len(scan(tmp_path)) > 0
+        with contextlib.suppress(DicomError):
+            load_series(tmp_path)
+
+
 def test_links_are_followed_on_request_and_loops_visited_once(tmp_path):
     write(tmp_path / "elsewhere")
     (tmp_path / "root").mkdir()
@@ -102,6 +120,110 @@ def test_one_series_is_split_by_orientation_and_matrix(tmp_path):
     volumes = scan(tmp_path)
     assert volumes["problem"].isna().all()
     assert sorted(volumes["shape"]) == [(2, 4, 5), (3, 4, 5), (3, 4, 6)]
+
+
+def moved(z, turn=0.0):
+    """The grid at another height, turned about the axis of its rows (degrees)."""
+    affine = AFFINE.copy()
+    affine[2, 3] = z
+    about = np.deg2rad(turn)
+    affine[1:3, :2] = [
+        [np.sin(about) * -2, np.cos(about)],
+        [np.cos(about) * 2, np.sin(about)],
+    ]
+    return affine
+
+
+def write_parts(folder, *parts):
+    """Write parts of one series: affine, number of slices, of rows, first value."""
+    uids = {"SeriesInstanceUID": generate_uid(), "FrameOfReferenceUID": generate_uid()}
+    for number, (affine, n_slices, n_rows) in enumerate(parts):
+        array = np.full((n_slices, n_rows, 5), number, np.int16)
+        write_dicom_series(folder / str(number), array, affine, **uids)
+
+
+CUT = {
+    "matrix": [(moved(0), 4, 4), (moved(8), 3, 8)],
+    "matrix in between": [(moved(0), 4, 4), (moved(8), 1, 8), (moved(10), 3, 4)],
+    "matrix and step": [(moved(0), 4, 4), (moved(9) * [2, 1, 1, 1], 3, 8)],
+    "three matrices": [(moved(0), 4, 4), (moved(8), 3, 8), (moved(14), 3, 6)],
+    "last slice": [(moved(0), 4, 4), (moved(8), 1, 8)],
+    "last slice turned": [(moved(0), 4, 4), (moved(8, 0.5), 1, 4)],
+    "half of them turned": [(moved(0), 4, 4), (moved(8, 0.5), 4, 4)],
+}
+
+
+@pytest.mark.parametrize("cut", CUT)
+def test_parts_of_one_stack_that_differ_are_one_problem(tmp_path, cut):
+    write_parts(tmp_path, *CUT[cut])
+    volumes = scan(tmp_path)
+    assert volumes["n_slices"].tolist() == [sum(part[1] for part in CUT[cut])]
+    error = "MixedOrientation" if "turned" in cut else "MixedMatrix"
+    (problem,) = volumes["problem"]
+    assert problem.startswith(f"{error}Error")
+    assert "a row of `scan`" not in problem
+
+
+APART = {
+    "same place, other matrix": [(moved(0), 4, 4), (moved(0), 4, 8)],
+    "half a slice apart": [(moved(0), 4, 4), (moved(1), 4, 8)],
+    "overlap": [(moved(0), 4, 4), (moved(4), 4, 8)],
+    "fewer slices in between": [(moved(0.5), 8, 4), (moved(0) * [4, 1, 1, 1], 2, 8)],
+    "discs": [(moved(0), 3, 4), (moved(30, 8), 3, 4), (moved(60, 15), 3, 4)],
+    "planes of a scout": [(moved(0), 3, 4), (moved(0, 90), 3, 4)],
+}
+
+
+@pytest.mark.parametrize("parts", APART)
+def test_stacks_of_one_series_stay_apart(tmp_path, parts):
+    write_parts(tmp_path, *APART[parts])
+    volumes = scan(tmp_path)
+    assert volumes["problem"].isna().all()
+    assert volumes["n_slices"].tolist() == [part[1] for part in APART[parts]]
+
+
+def test_diffusion_is_split_by_weighting_and_direction(tmp_path):
+    x, y = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]
+    volumes = [(0.0, None), (500.0, x), (500.0, y), (1000.0, x), (1000.0, y)]
+    uid = generate_uid()
+    for number, (b_value, direction) in enumerate(volumes):
+        attributes = {"SeriesInstanceUID": uid, "DiffusionBValue": b_value}
+        if direction:
+            attributes["DiffusionGradientOrientation"] = direction
+        array = np.full((3, 4, 5), number, np.int16)
+        write_dicom_series(tmp_path / str(number), array, AFFINE, **attributes)
+        for path in (tmp_path / str(number)).iterdir():
+            path.rename(tmp_path / f"{number}-{path.name}")
+    rows = scan(tmp_path)
+    assert rows["problem"].isna().all()
+    means = [load_series(row).array.mean() for _, row in rows.iterrows()]
+    assert means == [0, 1, 2, 3, 4]
+
+
+def test_directions_of_frames_are_read(tmp_path):
+    """As in an enhanced multi-frame image, where they lie in a sequence deeper."""
+    frame, direction, groups = Dataset(), Dataset(), Dataset()
+    direction.DiffusionGradientOrientation = [0.0, 0.6, 0.8]
+    frame.DiffusionBValue = 500.0
+    frame.DiffusionGradientDirectionSequence = [direction]
+    groups.MRDiffusionSequence = [frame]
+    values = _headers._values_of_groups(groups)
+    assert values["DiffusionBValue"] == 500
+    assert values["DiffusionGradientOrientation"] == (0.0, 0.6, 0.8)
+
+
+def test_series_is_split_by_two_attributes_where_none_alone_tells(tmp_path):
+    uid = generate_uid()
+    for number, (echo, time) in enumerate([(5, 1), (5, 2), (9, 1), (9, 2)]):
+        attributes = {"SeriesInstanceUID": uid, "EchoTime": echo}
+        attributes["AcquisitionNumber"] = time
+        array = np.full((3, 4, 5), number, np.int16)
+        write_dicom_series(tmp_path / str(number), array, AFFINE, **attributes)
+        for path in (tmp_path / str(number)).iterdir():
+            path.rename(tmp_path / f"{number}-{path.name}")
+    rows = scan(tmp_path)
+    means = [load_series(row).array.mean() for _, row in rows.iterrows()]
+    assert means == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(

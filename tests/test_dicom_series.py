@@ -9,12 +9,13 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGExtended12Bit,
     JPEGLSLossless,
     RLELossless,
 )
@@ -23,7 +24,7 @@ import skvae.dicom as sd
 from skvae.datasets import write_dicom_series
 from skvae.dicom import _headers, _pixels, load_series
 
-NAME = "ZZPLANTED^PATIENT"
+NAME, CODE = "ZZPLANTED^PATIENT", "ZZPLANTED"
 AXIAL = np.array(
     [[0, 0, 0.5, -20], [0, 0.75, 0, -30], [2.5, 0, 0, 100], [0, 0, 0, 1]], dtype=float
 )
@@ -287,6 +288,39 @@ def test_file_without_preamble(write, stored):
     np.testing.assert_array_equal(load_series(folder).array, stored)
 
 
+def test_implicit_file_that_says_it_is_explicit(write, stored):
+    """A fault of some archives, which pydicom reads too."""
+    folder = write()
+    for path in folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        meta = path.read_bytes()
+        meta = meta[: meta.index(b"\x08\0\x16\0UI")]
+        with open(path, "wb") as file:
+            file.write(meta)
+            dataset.preamble = None
+            del dataset.file_meta
+            pydicom.dcmwrite(
+                file, dataset, implicit_vr=True, little_endian=True, force_encoding=True
+            )
+    np.testing.assert_array_equal(load_series(folder).array, stored)
+
+
+@pytest.mark.parametrize("syntax", [None, ExplicitVRBigEndian])
+def test_empty_and_odd_values_that_nothing_depends_on(write, stored, syntax):
+    """An empty part of a text, a fraction where a whole number belongs."""
+    folder = write(set_each(ImageType=["ORIGINAL", "", "M"], AcquisitionNumber=7))
+    for path in folder.iterdir():
+        if syntax:
+            dataset = pydicom.dcmread(path)
+            swapped = np.frombuffer(dataset.PixelData, np.int16).byteswap()
+            dataset.PixelData = swapped.tobytes()
+            dataset.file_meta.TransferSyntaxUID = syntax
+            pydicom.dcmwrite(path, dataset, little_endian=False, implicit_vr=False)
+        length = b"\0\x02" if syntax else b"\x02\0"
+        spoil(path, b"IS" + length + b"7 ", b"IS" + length + b".5")
+    np.testing.assert_array_equal(load_series(folder).array, stored)
+
+
 def enhanced(folder, array, affine, *, order, **attributes):
     """Write a volume as one enhanced multi-frame file, frames in some order."""
     (first, *_) = write_dicom_series(folder, array[:1], affine, modality="CT")
@@ -405,7 +439,8 @@ def test_a_single_slice_takes_its_thickness(write):
 
 
 def test_missing_slice_can_be_interpolated(write, stored):
-    volume = load_series(write(only(0, 1, 3, 4)), irregular="interpolate")
+    with pytest.warns(sd.DicomWarning, match="1 of 5 slices were interpolated"):
+        volume = load_series(write(only(0, 1, 3, 4)), irregular="interpolate")
     np.testing.assert_array_equal(volume.array[[0, 1, 3, 4]], stored[[0, 1, 3, 4]])
     np.testing.assert_allclose(volume.array[2], (stored[1] + stored[3]) / 2.0)
     np.testing.assert_allclose(volume.affine, AXIAL)
@@ -415,9 +450,9 @@ def test_missing_slice_can_be_interpolated(write, stored):
 def test_uneven_slices_can_be_interpolated(write, stored):
     heights = [100, 102.5, 104, 107.5, 110]
     positions = [[-20, -30, height] for height in heights]
-    volume = load_series(
-        write(set_each(ImagePositionPatient=positions)), irregular="interpolate"
-    )
+    folder = write(set_each(ImagePositionPatient=positions))
+    with pytest.warns(sd.DicomWarning, match=r"1 of 5 slices .* from 000\.dcm"):
+        volume = load_series(folder, irregular="interpolate")
     assert volume.shape == (5, 6, 8)
     at = volume.affine[2, 3] + volume.affine[2, 0] * np.arange(5)
     expected = [np.interp(at, heights, column) for column in stored.reshape(5, -1).T]
@@ -500,7 +535,10 @@ def test_pet_keeps_its_units_unless_asked(write, stored):
         ({"Units": "CNTS"}, "Units must be"),
         ({"CorrectedImage": ["DECY"]}, "CorrectedImage must list ATTN and DECY"),
         ({"PatientWeight": None}, "PatientWeight, which is missing"),
-        ({"DecayCorrection": "NONE"}, "DecayCorrection must be"),
+        ({"DecayCorrection": "NONE"}, "DecayCorrection must be .*, got NONE"),
+        ({"DecayCorrection": CODE}, "DecayCorrection must be .*, got an unknown value"),
+        ({"CorrectedImage": [CODE]}, r"got \['an unknown value'\]"),
+        ({"Units": CODE}, "Units must be BQML or GML for SUVbw, got an unknown value"),
         ({"PatientWeight": "70000"}, "PatientWeight must be 0.1 to 500 kg"),
         ({"SeriesTime": "095900"}, "hours before the scan"),
         ({"RadiopharmaceuticalInformationSequence": []}, "RadionuclideTotalDose"),
@@ -552,7 +590,7 @@ REFUSED = {
     "uneven": (
         set_each(ImagePositionPatient=[[0, 0, z] for z in (0, 2.5, 4, 7.5, 10)]),
         sd.NonUniformSpacingError,
-        "from 1.5 to 3.5 mm",
+        r"from 1\.5 to 3\.5 mm, it is 1\.5 mm before 002\.dcm",
     ),
     "beside": (shift_one, sd.NonUniformSpacingError, "003.dcm is .* beside"),
     "one place": (
@@ -617,6 +655,31 @@ REFUSED = {
         sd.CorruptFileError,
         "BitsStored must be at most BitsAllocated, and 1 more than HighBit",
     ),
+    "neither signed nor unsigned": (
+        set_each(PixelRepresentation=2),
+        sd.CorruptFileError,
+        r"PixelRepresentation must be 0 \(unsigned\) or 1 \(signed\), got 2",
+    ),
+    "a name as the kind of colour": (
+        set_each(PhotometricInterpretation=CODE),
+        sd.ColorImageError,
+        "got an unknown value",
+    ),
+    "a name as the modality": (
+        set_each(Modality=["MR", "MR", CODE, "MR", "MR"]),
+        sd.InconsistentSeriesError,
+        "Modality differ within one series: MR in 000.dcm, an unknown value",
+    ),
+    "diffusion weightings": (
+        set_each(DiffusionBValue=[0.0, 0.0, 800.0, 800.0, 800.0]),
+        sd.InconsistentSeriesError,
+        r"DiffusionBValue differ within one series: 0\.0 in 000\.dcm, 800\.0",
+    ),
+    "diffusion directions": (
+        set_each(DiffusionGradientOrientation=[[1, 0, 0]] * 4 + [[0, 1, 0]]),
+        sd.InconsistentSeriesError,
+        "DiffusionGradientOrientation differ",
+    ),
     "more bits than there are": (
         set_each(BitsStored=17, HighBit=16),
         sd.CorruptFileError,
@@ -657,7 +720,7 @@ def test_refused(write, defect):
     assert "ZZPLANTED" not in "".join(said)
     assert str(folder) not in "".join(said)
     row = sd.scan(folder)
-    is_told_apart = {"several series", "orientation", "matrix"}
+    is_told_apart = {"several series", "orientation"}
     assert row.problem.notna().any() or defect in is_told_apart
 
 
@@ -739,6 +802,236 @@ def test_garbage_is_refused(write):
     assert "ZZPLANTED" not in str(error.value)
 
 
+def spoil(path, old, new):
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+
+
+SPOILT_HEADERS = {
+    "class": (b"\x08\0\x16\0UI", b"\x08\0\x16\0SQ"),
+    "rows": (b"(\0\x10\0US\x02\0\x06\0", b"(\0\x10\0FL\x04\0\0\0\0?"),
+    "pixels": (b"\xe0\x7f\x10\0OW", b"\xe0\x7f\x10\0\xcfW"),
+}
+
+
+@pytest.mark.parametrize("fault", SPOILT_HEADERS)
+def test_attribute_of_another_type_is_one_problem(write, fault):
+    folder = write()
+    spoil(folder / "002.dcm", *SPOILT_HEADERS[fault])
+    with pytest.raises(sd.CorruptFileError, match=r"002\.dcm") as said:
+        load_series(folder)
+    problems = sd.scan(folder)["problem"].dropna()
+    assert problems.str.startswith("CorruptFileError: 002.dcm").any()
+    assert "ZZPLANTED" not in str(said.value) + problems.str.cat()
+
+
+@pytest.mark.parametrize("n_times", [1, 2])
+def test_class_that_is_no_text_is_one_problem(write, n_times):
+    """Read by pydicom, as no other reader takes such a file."""
+    folder = write()
+    path = folder / "002.dcm"
+    dataset = pydicom.dcmread(path)
+    dataset.add_new("NumberOfFrames", "IS", 1)
+    dataset.save_as(path)
+    uid = b"1.2.840.10008.5.1.4.1.1.4\0"
+    content = path.read_bytes()
+    element = b"\x08\0\x16\0UI" + len(uid).to_bytes(2, "little") + uid
+    numbers = b"\x08\0\x16\0FL" + (4 * n_times).to_bytes(2, "little")
+    path.write_bytes(content.replace(element, numbers + bytes(4 * n_times)))
+    with pytest.raises(sd.CorruptFileError, match=r"002\.dcm"):
+        load_series(folder)
+    assert sd.scan(folder)["problem"].str.startswith("CorruptFileError: 002").any()
+
+
+def test_whatever_a_parser_raises_is_one_problem(write, monkeypatch):
+    folder = write()
+    read = _headers._read_plain
+
+    def stumble(file):
+        if file.name.endswith("002.dcm"):
+            raise RecursionError(NAME)
+        return read(file)
+
+    monkeypatch.setattr(_headers, "_read_plain", stumble)
+    with pytest.raises(
+        sd.CorruptFileError, match=r"002\.dcm .* RecursionError"
+    ) as said:
+        load_series(folder)
+    assert "ZZPLANTED" not in str(said.value)
+    assert sd.scan(folder)["problem"].str.startswith("CorruptFileError: 002").any()
+
+
+@pytest.mark.parametrize("kept", [185, 190, 200])
+def test_file_cut_off_in_its_class_is_not_lost(write, kept):
+    folder = write()
+    path = folder / "002.dcm"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(sd.CorruptFileError, match=r"002\.dcm"):
+        load_series(folder)
+    assert sd.scan(folder)["problem"].str.startswith("CorruptFileError: 002").any()
+
+
+def element_of(path, keyword):
+    """The bytes of an element of a file that ends where the next one begins."""
+    content = path.read_bytes()
+    tag = pydicom.tag.Tag(keyword)
+    start = content.index(
+        tag.group.to_bytes(2, "little") + tag.elem.to_bytes(2, "little")
+    )
+    return content[start : start + 8 + content[start + 6]]
+
+
+def insert(path, element, before):
+    content = path.read_bytes()
+    start = content.index(element_of(path, before))
+    path.write_bytes(content[:start] + element + content[start:])
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+def test_attribute_that_is_stated_twice(write, stored, is_plain):
+    folder = write(set_each(RescaleSlope=2, RescaleIntercept=0))
+    path = folder / "002.dcm"
+    if not is_plain:
+        content = path.read_bytes()
+        path.write_bytes(content[content.index(b"\x08\0\x16\0UI") :])
+    again = element_of(path, "RescaleSlope")
+    insert(path, again, "RescaleSlope")
+    with pytest.warns(sd.DicomWarning, match=r"002\.dcm: RescaleSlope is out of order"):
+        np.testing.assert_array_equal(load_series(folder).array, 2.0 * stored)
+    path.write_bytes(path.read_bytes().replace(again, again.replace(b"2", b"3"), 1))
+    if is_plain:
+        with pytest.raises(sd.CorruptFileError, match="RescaleSlope is stated twice"):
+            load_series(folder)
+    else:
+        with pytest.warns(sd.DicomWarning, match=r"002\.dcm: RescaleSlope is out of"):
+            load_series(folder)
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+def test_bytes_inserted_into_pixels_are_warned_of(write, is_plain):
+    folder = write()
+    path = folder / "002.dcm"
+    content = path.read_bytes()
+    if not is_plain:
+        content = content[content.index(b"\x08\0\x16\0UI") :]
+    path.write_bytes(content[:-50] + b"1234" + content[-50:])
+    with pytest.warns(sd.DicomWarning, match=r"002\.dcm: bytes follow PixelData"):
+        load_series(folder)
+
+
+@pytest.mark.parametrize(
+    "rest", [bytes(8), bytes(3), b"\xfc\xff\xfc\xffOB\0\0\2\0\0\0\0\0"]
+)
+def test_padding_of_a_file_is_no_pixels(write, stored, rest):
+    folder = write()
+    path = folder / "002.dcm"
+    path.write_bytes(path.read_bytes() + rest)
+    np.testing.assert_array_equal(load_series(folder).array, stored)
+
+
+def test_elements_out_of_order_are_warned_of(write, stored):
+    folder = write()
+    insert(folder / "002.dcm", element_of(folder / "002.dcm", "Modality"), "Rows")
+    with pytest.warns(sd.DicomWarning, match=r"002\.dcm: Modality is out of order"):
+        np.testing.assert_array_equal(load_series(folder).array, stored)
+
+
+ODD_ONES = {
+    "RescaleSlope": set_each(RescaleSlope=[1, 1, 3, 1, 1], RescaleIntercept=0),
+    "RescaleIntercept": set_each(RescaleIntercept=[0, 0, 10, 0, 0]),
+    "PixelPaddingValue": set_each(PixelPaddingValue=[-900, -900, -800, -900, -900]),
+    "PixelRepresentation": set_each(PixelRepresentation=[1, 1, 0, 1, 1]),
+    "BitsStored": set_each(
+        BitsStored=[16, 16, 12, 16, 16], HighBit=[15, 15, 11, 15, 15]
+    ),
+}
+
+
+@pytest.mark.parametrize("keyword", ODD_ONES)
+def test_one_header_unlike_the_others_is_warned_of(write, keyword):
+    folder = write(ODD_ONES[keyword])
+    match = rf"002\.dcm: {keyword} differs from that of the other images"
+    with pytest.warns(sd.DicomWarning, match=match):
+        load_series(folder)
+
+
+def test_two_images_of_different_slopes_are_not_odd(write):
+    edit = set_each(RescaleSlope=[1, 2, 3, 4, 5], RescaleIntercept=0)
+    load_series(write(edit))
+
+
+DOUBTFUL = {
+    "Modality is not that of SOPClassUID": set_each(Modality="OT"),
+    "PixelRepresentation is missing": lambda dataset, number: delattr(
+        dataset, "PixelRepresentation"
+    ),
+}
+
+
+@pytest.mark.parametrize("doubt", DOUBTFUL)
+def test_header_that_contradicts_itself_is_warned_of(write, doubt):
+    with pytest.warns(sd.DicomWarning, match=rf"000\.dcm and 4 more: {doubt}"):
+        load_series(write(DOUBTFUL[doubt]))
+
+
+def test_class_that_its_file_meta_contradicts_is_warned_of(write):
+    folder = write()
+    old = b"\x08\0\x16\0UI\x1a\x001.2.840.10008.5.1.4.1.1.4"
+    spoil(folder / "001.dcm", old, old[:-3] + b"7.4")
+    with pytest.warns(sd.DicomWarning, match=r"001\.dcm: SOPClassUID and Media"):
+        load_series(folder)
+
+
+def test_pet_without_slope_is_warned_of(write):
+    folder = write(lambda d, n: pet(d, n, RescaleSlope=None), modality="PT")
+    with pytest.warns(sd.DicomWarning, match="RescaleSlope is missing"):
+        load_series(folder)
+
+
+def test_name_in_the_place_of_units_is_not_passed_on(write):
+    folder = write(lambda d, n: pet(d, n, Units=CODE), modality="PT")
+    volume = load_series(folder)
+    assert volume.units == "arbitrary"
+    assert "ZZPLANTED" not in repr(volume.provenance)
+
+
+@pytest.mark.parametrize("n_rows", [3, 2])
+def test_padding_of_most_voxels_is_warned_of(write, stored, n_rows):
+    stored[:, :] = np.arange(6)[:, None]
+    stored[:, n_rows:] = 7
+    folder = write(set_each(PixelPaddingValue=7))
+    if n_rows == 3:
+        load_series(folder)
+    else:
+        with pytest.warns(sd.DicomWarning, match="67% of the voxels are padding"):
+            load_series(folder)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "package"), [(JPEG2000Lossless, "openjpeg"), (JPEGLSLossless, "jpeg_ls")]
+)
+@pytest.mark.parametrize("fault", ["matrix", "end"])
+def test_compressed_pixels_that_contradict_the_header(write, syntax, package, fault):
+    """gdcm would end the process on some of them."""
+    pytest.importorskip(package)
+    rng = np.random.default_rng(0)
+    folder = write(array=rng.integers(0, 900, (2, 60, 80)).astype(np.int16))
+    path = folder / "001.dcm"
+    dataset = pydicom.dcmread(path)
+    dataset.compress(syntax, generate_instance_uid=False)
+    if fault == "matrix":
+        dataset.Rows, dataset.Columns = dataset.Columns, dataset.Rows
+        match = r"001\.dcm: Rows and Columns are \(80, 60\), but .* say \(60, 80\)"
+    else:
+        (stream,) = generate_frames(dataset.PixelData, number_of_frames=1)
+        dataset.PixelData = encapsulate([stream[:-40]])
+        match = r"001\.dcm: its compressed pixels are cut off"
+    dataset.save_as(path)
+    with pytest.raises(sd.CorruptFileError, match=match):
+        load_series(path)
+
+
 def test_small_compressed_file_that_declares_much_is_refused(write):
     def edit(dataset, number):
         dataset.Rows = dataset.Columns = 65_000
@@ -769,6 +1062,21 @@ def test_missing_decoder_names_the_package(write, monkeypatch):
     monkeypatch.setattr(_pixels, "get_decoder", lambda syntax: Unavailable())
     with pytest.raises(sd.DecoderMissingError, match="pip install pylibjpeg "):
         load_series(write(edit))
+
+
+def test_jpeg_of_twelve_bits_names_the_package(tmp_path):
+    dataset = pydicom.dcmread(get_testdata_file("JPGExtended.dcm"))
+    dataset.ImagePositionPatient = [0, 0, 0]
+    dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    dataset.PixelSpacing, dataset.SliceThickness = [1, 1], 1
+    path = tmp_path / "deep.dcm"
+    dataset.save_as(path)
+    if "pylibjpeg" in _pixels.get_decoder(JPEGExtended12Bit).available_plugins:
+        pytest.skip("a decoder of 12 bits is installed")
+    with pytest.raises(
+        sd.DecoderMissingError, match="pip install pylibjpeg pylibjpeg-"
+    ):
+        load_series(path)
 
 
 def test_errors_name_no_folder_and_quote_no_value(tmp_path, write):

@@ -10,11 +10,13 @@ import sys
 import tempfile
 import time
 import zipfile
+from operator import truediv
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import pydicom
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from skvae.datasets import write_dicom_series
 from skvae.dicom import load_series, scan
@@ -39,7 +41,16 @@ def bare(paths):
     return np.stack([pydicom.dcmread(path).pixel_array for path in paths])
 
 
-def ratio_of_reading(folder, n_repeats):
+def compress(folder, syntax):
+    for path in folder.rglob("*.dcm"):
+        dataset = pydicom.dcmread(path)
+        if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+            dataset.decompress()
+        dataset.compress(syntax, generate_instance_uid=False)
+        dataset.save_as(path)
+
+
+def ratio_of_reading(folder, n_repeats, encoding):
     """A series of 512 x 512 slices, next to pydicom decoding the same pixels."""
     paths = sorted(folder.rglob("*.dcm"))
     ours, theirs = [], []
@@ -47,8 +58,8 @@ def ratio_of_reading(folder, n_repeats):
         ours.append(seconds(lambda: load_series(folder)))
         theirs.append(seconds(lambda: bare(paths)))
     print(
-        f"load_series: {median(ours) / median(theirs):.2f} of pydicom's time, "
-        f"{len(paths)} slices in {median(ours):.3f} s"
+        f"load_series, {encoding}: {median(map(truediv, ours, theirs)):.2f} of "
+        f"pydicom's time, {len(paths)} slices in {median(ours):.3f} s"
     )
 
 
@@ -59,4 +70,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         series = Path(os.environ["SKVAE_DATA"], "dicom_series", "crlm_ct_1004.zip")
         zipfile.ZipFile(series).extractall(folder)
-        ratio_of_reading(Path(folder), n_repeats)
+        ratio_of_reading(Path(folder), n_repeats, "uncompressed")
+        for syntax in (JPEG2000Lossless, JPEGLSLossless, RLELossless):
+            compress(Path(folder), syntax)
+            ratio_of_reading(Path(folder), n_repeats, syntax.name)

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, NoReturn
 
 import numpy as np
@@ -20,8 +21,10 @@ from ._errors import (
     NonUniformSpacingError,
 )
 from ._headers import TEMPORAL, Frame
+from ._terms import MODALITIES, UNITS, shown
 
 _COSINE = 1e-4  # tolerance of direction cosines
+_TURN = np.deg2rad(1)  # by which parts of one stack may be turned
 _TILT = np.deg2rad(0.1)
 _MOST_GAPS = 20  # slices of a grid for each that is there
 
@@ -51,6 +54,11 @@ class Layout:
         """Whether each place of the grid has its slice."""
         return np.array_equal(self.places, np.arange(self.n_slices))
 
+    @property
+    def n_interpolated(self) -> int:
+        """How many slices of the grid lie between those that are there."""
+        return len(np.setdiff1d(np.arange(self.n_slices), self.places))
+
 
 def arrange(frames: Sequence[Frame], irregular: str = "raise") -> Layout:
     """Order the slices of one volume along their normal.
@@ -72,18 +80,51 @@ def arrange(frames: Sequence[Frame], irregular: str = "raise") -> Layout:
     if len(frames) == 1:
         step = normal_of(frames[0]) * _thickness(frames[0])
         return Layout(frames, np.zeros(1), 1, _affine(frames[0], step))
-    places, n_slices = _places(heights, irregular)
+    places, n_slices = _places(heights, irregular, frames)
     step = _step(frames, places)
     return Layout(frames, places, n_slices, _affine(frames[0], step))
 
 
 def split(frames: Sequence[Frame]) -> list[list[Frame]]:
-    """Split the images of one series into those of single volumes."""
-    volumes = []
-    for facing in _clusters(frames, "ImageOrientationPatient", _same_cosines):
-        for same_size in _clusters(facing, "matrix", _equal):
-            volumes += _split_by_time(same_size)
-    return volumes
+    """Split the images of one series into those of single volumes.
+
+    Parts that lie beside each other, so that they would make one stack, are left
+    together: they are one volume whose images differ, which `arrange` refuses.
+    """
+    parts = [
+        same_size
+        for facing in _clusters(frames, "ImageOrientationPatient", _same_cosines)
+        for same_size in _clusters(facing, "matrix", _equal)
+    ]
+    return [v for whole in _joined(parts) for v in _split_by_time(whole)]
+
+
+def _joined(parts: list[list[Frame]]) -> list[list[Frame]]:
+    """Join parts that continue each other, where all of them have a place."""
+    try:
+        if len(parts) > 1:
+            _require_position([frame for part in parts for frame in part])
+    except GeometryError:
+        return parts
+    joined: list[list[list[Frame]]] = []
+    for part in parts:
+        stack = next((s for s in joined if all(_continues(p, part) for p in s)), None)
+        if stack is None:
+            joined.append([part])
+        else:
+            stack.append(part)
+    return [[frame for part in stack for frame in part] for stack in joined]
+
+
+def _continues(one: Sequence[Frame], other: Sequence[Frame]) -> bool:
+    """Tell whether parts face the same way, and no slices of theirs overlap."""
+    normal = normal_of(one[0])
+    if normal @ normal_of(other[0]) < np.cos(_TURN):
+        return False
+    heights = [np.unique((_positions(p) @ normal).round(3)) for p in (one, other)]
+    steps = [np.diff(h).min() for h in heights if len(h) > 1]
+    distance = np.abs(np.subtract.outer(*heights)).min()
+    return distance > 0.75 * min(steps, default=2 * distance)
 
 
 def normal_of(frame: Frame) -> np.ndarray:
@@ -117,6 +158,10 @@ def _same_cosines(one: Sequence[float], other: Sequence[float]) -> bool:
     return one == other or bool(np.allclose(one, other, rtol=0, atol=_COSINE))
 
 
+def _same_direction(one: Sequence[float], other: Sequence[float]) -> bool:
+    return len(one) == len(other) and _same_cosines(one, other)
+
+
 def _same_number(one: Any, other: Any) -> bool:
     return one == other or (bool(one and other) and abs(one - other) <= 0.01 * abs(one))
 
@@ -125,7 +170,6 @@ def _equal(one: object, other: object) -> bool:
     return one == other
 
 
-_SPLIT = {"ImageOrientationPatient", "matrix"}  # by `scan`
 _BY_SCAN = ", or a row of `scan`, which tells them apart."
 _SHARED: list[tuple[str, Callable[..., bool], type[DicomError]]] = [
     ("ImageOrientationPatient", _same_cosines, MixedOrientationError),
@@ -136,13 +180,15 @@ _SHARED: list[tuple[str, Callable[..., bool], type[DicomError]]] = [
     ("FrameOfReferenceUID", _equal, InconsistentSeriesError),
     ("EchoTime", _same_number, InconsistentSeriesError),
     ("DiffusionBValue", _same_number, InconsistentSeriesError),
+    ("DiffusionGradientOrientation", _same_direction, InconsistentSeriesError),
 ]
 
 
-def _get(frame: Frame, keyword: str) -> tuple:
+def _get(frame: Frame, keyword: str) -> Any:
     if keyword == "matrix":
         return frame["Rows"], frame["Columns"]
-    return frame.get(keyword) or ()
+    value = frame.get(keyword)
+    return () if value is None else value
 
 
 def _require_same(
@@ -155,12 +201,20 @@ def _require_same(
     for frame in frames:
         if not agree(_get(first, keyword), _get(frame, keyword)):
             name = "Rows and Columns" if keyword == "matrix" else keyword
+            one, other = (_shown(f, keyword) for f in (first, frame))
             raise error(
-                f"{name} differ within one series: {_get(first, keyword)} in "
-                f"{first['path'].name}, {_get(frame, keyword)} in "
-                f"{frame['path'].name}. Give the files of one volume"
-                f"{_BY_SCAN if keyword in _SPLIT else '.'}"
+                f"{name} differ within one series: {one} in {first['path'].name}, "
+                f"{other} in {frame['path'].name}. Give the files of one volume"
+                f"{_BY_SCAN if len(split(frames)) > 1 else '.'}"
             )
+
+
+def _shown(frame: Frame, keyword: str) -> str:
+    """Show numbers, and of texts those that the standard defines."""
+    value = _get(frame, keyword)
+    if not isinstance(value, str):
+        return str(value if value != () else None)
+    return shown(value, {"Modality": MODALITIES, "Units": UNITS}.get(keyword, ()))
 
 
 def _require_position(frames: Sequence[Frame]) -> None:
@@ -254,7 +308,9 @@ def _thickness(frame: Frame) -> float:
     _refuse_geometry(frame, "SliceThickness", "given for a single slice")
 
 
-def _places(heights: np.ndarray, irregular: str) -> tuple[np.ndarray, int]:
+def _places(
+    heights: np.ndarray, irregular: str, frames: Sequence[Frame]
+) -> tuple[np.ndarray, int]:
     """Return where slices lie on a regular grid, and how many slices it has."""
     steps = np.diff(heights)
     counts = np.rint(steps / steps.min())
@@ -267,10 +323,12 @@ def _places(heights: np.ndarray, irregular: str) -> tuple[np.ndarray, int]:
             _refuse_gaps(heights[0], step, places)
         return places, n_slices
     if irregular == "raise":
+        odd = np.abs(steps - np.median(steps)).argmax()
         raise NonUniformSpacingError(
             f"ImagePositionPatient: the distance between slices varies from "
-            f"{steps.min():.4g} to {steps.max():.4g} mm. irregular='interpolate' "
-            "resamples them to an even one."
+            f"{steps.min():.4g} to {steps.max():.4g} mm, it is {steps[odd]:.4g} mm "
+            f"before {frames[odd + 1]['path'].name}. irregular='interpolate' resamples "
+            "them to an even one."
         )
     n_slices = round((heights[-1] - heights[0]) / np.median(steps)) + 1
     extent = (heights - heights[0]) / (heights[-1] - heights[0])
@@ -346,16 +404,21 @@ def _split_by_time(frames: Sequence[Frame]) -> list[list[Frame]]:
     """Split images that repeat their positions into complete volumes that don't."""
     n_positions = len(set(map(_position, frames)))
     if n_positions < len(frames) and n_positions > 1:
-        for keyword in (*TEMPORAL, "folder", "path"):
+        for keywords in _TELL_APART:
             volumes: dict[object, list[Frame]] = {}
             for frame in frames:
-                volumes.setdefault(frame.get(keyword), []).append(frame)
+                volumes.setdefault(tuple(map(frame.get, keywords)), []).append(frame)
             if len(volumes) > 1 and all(
                 len(volume) == n_positions == len(set(map(_position, volume)))
                 for volume in volumes.values()
             ):
                 return list(volumes.values())
     return [list(frames)]
+
+
+_ONE_BY_ONE = [(keyword,) for keyword in (*TEMPORAL, "folder", "path")]
+_DIFFUSION = ("DiffusionBValue", "DiffusionGradientOrientation")
+_TELL_APART = [_DIFFUSION, *_ONE_BY_ONE, *combinations(TEMPORAL, 2)]
 
 
 def _position(frame: Frame) -> object:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 import pydicom
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import (
@@ -21,6 +22,7 @@ from pydicom.uid import (
 )
 
 from ._errors import CorruptFileError, DicomError
+from ._terms import shown
 
 Frame = Mapping[str, Any]
 
@@ -70,6 +72,7 @@ KEYWORDS = (
     "ModalityLUTSequence",
     "Units",
     "AcquisitionDate",
+    "DiffusionGradientOrientation",
     *TEMPORAL,
 )
 _PIXELS = 0x7FE00008  # the lowest tag of pixel data, of floats
@@ -81,6 +84,7 @@ _ITEM_END, _SEQUENCE_END = 0xFFFEE00D, 0xFFFEE0DD
 _FUNCTIONAL_GROUPS = (0x52009229, 0x52009230)
 _LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"UC", b"UN", b"UR", b"UT"}
 _LONG |= {b"SV", b"UV"}
+_PIXEL_TYPES = {b"OB", b"OW", b"OF", b"OD", b"UN"}
 MASKS = {
     "1.2.840.10008.5.1.4.1.1.66.4",  # Segmentation
     "1.2.840.10008.5.1.4.1.1.66.7",  # Label Map Segmentation
@@ -116,40 +120,61 @@ def read_frames(path: Path) -> list[Frame]:
     frames : list of mappings from keyword to value
         Beside `KEYWORDS`: "path", "folder", "index" of the frame in its file,
         "TransferSyntaxUID", "PixelBytes", the bytes of pixel data that are there and
-        that are declared, and of plain files "PixelStart", where they start. A file
-        without images has one such mapping too.
+        that are declared, and of plain files "PixelStart", where they start. "Disorder"
+        names an element that comes after one with a higher tag, and "Surplus" tells
+        whether bytes follow the pixels that are no element. A file without images has
+        one such mapping too.
     """
-    try:
-        with open(path, "rb") as file:
-            frames: list[Frame] = [_read_plain(file) | _place(path)]
-    except (_NotPlainError, struct.error, ValueError):
-        frames = _read_by_pydicom(path)
-    frames = [_checked(frame) for frame in frames]
-    _require_whole(frames[0])
-    return frames
+    with damage_refused(path):
+        try:
+            with open(path, "rb") as file:
+                frames: list[Frame] = [_read_plain(file) | _place(path)]
+        except CorruptFileError:
+            raise
+        except (_NotPlainError, struct.error, ValueError):
+            frames = _read_by_pydicom(path)
+        frames = [_checked(frame) for frame in frames]
+        _require_whole(frames[0])
+        return frames
 
 
 def _checked(frame: Frame) -> Frame:
     """Give each attribute the type it must have, or refuse the file."""
-    return {keyword: _typed(keyword, frame) for keyword in frame}
+    return {
+        keyword: value
+        if value is None or type(value) is _PLAINLY.get(keyword)
+        else _typed(keyword, value, frame)
+        for keyword, value in frame.items()
+    }
 
 
-def _typed(keyword: str, frame: Frame) -> Any:
-    value = frame[keyword]
-    values = value if isinstance(value, tuple) else (value,)
-    if keyword in _TEXTS and isinstance(value, tuple):
-        return "\\".join(map(str, value))
-    if keyword not in _NUMBERS or value is None:
+def _typed(keyword: str, value: Any, frame: Frame) -> Any:
+    if keyword not in _RULES:
         return value
-    is_vector = keyword in _VECTORS
-    are_numbers = all(isinstance(v, int | float) and isfinite(v) for v in values)
-    if not are_numbers or not (is_vector or len(values) == 1):
+    values = value if isinstance(value, tuple) else (value,)
+    if keyword in _TEXTS or keyword == "ImageType":
+        values = tuple("" if v is None else v for v in values)
+    is_valid, is_one, rule = _RULES[keyword]
+    if not all(map(is_valid, values)) or (is_one and len(values) > 1):
         raise CorruptFileError(
-            f"{frame['path'].name}: {keyword} must be finite, "
-            f"{'numbers' if is_vector else 'one number'}. Export the images again from "
-            "their source."
+            f"{frame['path'].name}: {keyword} must be {rule}. Export the images again "
+            "from their source."
         )
-    return values if is_vector else values[0]
+    if keyword in _TEXTS:
+        return "\\".join(values)
+    return values[0] if is_one else values
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and isfinite(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def is_image(frame: Frame) -> bool:
@@ -165,13 +190,27 @@ def uid_of(text: str | None) -> UID:
     return UID(text or "", pydicom.config.IGNORE)
 
 
+def shown_uid(uid: str | None) -> str:
+    """Show a UID if it has the form of one."""
+    return shown(uid, [uid] if uid and uid_of(uid).is_valid else ())
+
+
+def is_known(uid: str | None) -> bool:
+    """Tell whether a UID is one that the standard, or a well-known vendor, defines."""
+    known = uid_of(uid)
+    return known.name != known
+
+
 def _require_whole(frame: Frame) -> None:
     """Refuse a file that ends before it says what it must."""
     needed = ["SOPClassUID"]
-    if not uid_of(frame.get("SOPClassUID")).is_valid:
+    name = frame.get("SOPClassUID") or ""
+    if not uid_of(name).is_valid:
         frame = {"path": frame["path"]}
     elif is_image(frame):
         needed += ["Rows", "Columns", "BitsAllocated", "PixelBytes"]
+    elif name not in MASKS and not is_known(name):
+        needed += ["SeriesInstanceUID"]
     for keyword in needed:
         if not frame.get(keyword):
             name = {"PixelBytes": "PixelData"}.get(keyword, keyword)
@@ -186,19 +225,26 @@ def _place(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
+def damage_refused(path: Path) -> Iterator[None]:
+    """Raise what a damaged file leads to as one error, which quotes nothing from it."""
+    try:
+        yield
+    except (DicomError, OSError):
+        raise
+    except Exception as error:
+        raise CorruptFileError(
+            f"{path.name} is damaged: reading it stopped with {type(error).__name__}. "
+            "Fetch it from its source again."
+        ) from None
+
+
+@contextmanager
 def quiet_pydicom(path: Path) -> Iterator[None]:
     """Keep pydicom's warnings and errors back: they may quote a patient's name."""
     with warnings.catch_warnings(), pydicom.config.disable_value_validation():
         warnings.simplefilter("ignore")
-        try:
+        with damage_refused(path):
             yield
-        except (DicomError, OSError):
-            raise
-        except Exception as error:
-            raise CorruptFileError(
-                f"{path.name} is damaged: pydicom stopped with {type(error).__name__}. "
-                "Fetch it from its source again."
-            ) from None
 
 
 def _read_plain(file: BinaryIO) -> dict[str, Any]:
@@ -213,9 +259,10 @@ def _read_plain(file: BinaryIO) -> dict[str, Any]:
     syntax = header["TransferSyntaxUID"]
     if syntax in _NOT_PLAIN:
         raise _NotPlainError
+    last = 0
     for tag, start, length in _elements(head, offset, syntax not in _IMPLICIT):
         if tag >= _PIXELS:
-            header["PixelBytes"] = file.seek(0, 2) - start, length
+            header |= _measured(file, start, length)
             if tag == _INTEGERS and "ModalityLUTSequence" not in header:
                 header["PixelStart"] = start
             break
@@ -223,11 +270,28 @@ def _read_plain(file: BinaryIO) -> dict[str, Any]:
             raise _NotPlainError
         if tag in _WANTED:
             keyword, convert = _WANTED[tag]
-            header[keyword] = convert(head[start : start + length])
+            value = convert(head[start : start + length])
+            if tag <= last and header.get(keyword, value) != value:
+                _refuse_repeat(Path(file.name), keyword)
+            header[keyword] = value
+        if tag <= last:
+            header["Disorder"] = _name_of(tag)
+        last = tag
     is_single = header.get("NumberOfFrames") in (None, 1)
-    if not is_single or header["SOPClassUID"] in MASKS:
+    if not is_single or header.get("SOPClassUID") in MASKS:
         raise _NotPlainError
     return header
+
+
+def _refuse_repeat(path: Path, keyword: str) -> NoReturn:
+    raise CorruptFileError(
+        f"{path.name}: {keyword} is stated twice, with different values. Export the "
+        "images again from their source."
+    )
+
+
+def _name_of(tag: int) -> str:
+    return keyword_for_tag(tag) or f"element {tag >> 16:04X},{tag & 0xFFFF:04X}"
 
 
 def _read_file_meta(head: bytes) -> tuple[int, dict[str, Any]]:
@@ -303,23 +367,55 @@ def _unpacked(code: str) -> Callable[[bytes], Any]:
     return lambda raw: struct.unpack(code, raw)[0] if raw else None
 
 
+def _doubles(raw: bytes) -> Any:
+    values = tuple(value for (value,) in struct.iter_unpack("<d", raw))
+    return values if len(values) > 1 else next(iter(values), None)
+
+
 _CONVERTERS: dict[str, Callable[[bytes], Any]] = {
     "CS": _texts,
     "DS": _numbers(float),
-    "FD": _unpacked("<d"),
+    "FD": _doubles,
     "IS": _numbers(int),
     "SQ": lambda raw: bool(raw) or None,
     "UL": _unpacked("<I"),
     "US": _unpacked("<H"),
     "US or SS": _unpacked("<H"),
 }
-_VECTORS = {"PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient"}
+_VECTORS = {
+    "PixelSpacing",
+    "ImageOrientationPatient",
+    "ImagePositionPatient",
+    "DiffusionGradientOrientation",
+}
 _NUMBERS = {
     keyword
     for keyword in KEYWORDS
     if dictionary_VR(keyword) in {"DS", "FD", "IS", "UL", "US", "US or SS"}
 }
-_TEXTS = {*KEYWORDS, "MediaStorageSOPClassUID"} - _NUMBERS - {"ImageType"}
+_WHOLE = {
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+}
+_SEQUENCES = {"ModalityLUTSequence"}
+_TEXTS = {*KEYWORDS, "MediaStorageSOPClassUID"} - _NUMBERS - _SEQUENCES - {"ImageType"}
+# What each value of an attribute must be, whether there must be one, and in words.
+_RULES: dict[str, tuple[Callable[[Any], bool], bool, str]] = {
+    **dict.fromkeys([*_TEXTS, "ImageType"], (_is_text, False, "text")),
+    **dict.fromkeys(_NUMBERS, (_is_number, True, "finite, one number")),
+    **dict.fromkeys(_WHOLE, (_is_whole, True, "one whole number")),
+    **dict.fromkeys(_VECTORS, (_is_number, False, "finite, numbers")),
+}
+# The types of values that need no further look.
+_PLAINLY = dict.fromkeys(_TEXTS, str) | dict.fromkeys(_WHOLE, int)
 _WANTED = {
     tag_for_keyword(keyword): (
         keyword,
@@ -335,16 +431,51 @@ def _read_by_pydicom(path: Path) -> list[Frame]:
         dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True)
         syntax = syntax_of(dataset)
         stated = _plain(dataset.file_meta.get("MediaStorageSOPClassUID"))
+        is_implicit = any(
+            getattr(element, "is_implicit_VR", False) for element in dataset.values()
+        )
         header = {
+            **_disorder(dataset),  # which takes elements that nobody has looked at yet
             "SOPClassUID": stated,
             "MediaStorageSOPClassUID": stated,
             "TransferSyntaxUID": syntax,
             **_space_of_contours(dataset),
             **_values(dataset),
             **_place(path),
-            **_pixel_bytes(file, syntax),
+            **_pixel_bytes(file, syntax, is_implicit),
         }
         return _frames_in(dataset, header)
+
+
+def _disorder(dataset: Dataset) -> dict[str, str]:
+    name = disorder_of(dataset)
+    return {} if name is None else {"Disorder": name}
+
+
+def disorder_of(dataset: Dataset) -> str | None:
+    """Name the first element that is out of order, or whose tag is repeated."""
+    last, end = 0, None
+    for tag, element in zip(dataset.keys(), dataset.values(), strict=True):
+        start = _start_of(element)
+        if tag <= last or tag >> 16 == 0xFFFE or (end and start and start != end):
+            return _name_of(tag)
+        length = getattr(element, "length", _UNDEFINED)
+        last, end = tag, None
+        if start and length != _UNDEFINED:
+            end = start + _size_of_head(element) + length
+    return None
+
+
+def _start_of(element: Any) -> int | None:
+    """Return where an element begins in its file, unless it is a sequence."""
+    if not isinstance(element, RawDataElement) or element.VR is None:
+        return None
+    return element.value_tell - _size_of_head(element)
+
+
+def _size_of_head(element: Any) -> int:
+    is_long = not element.is_implicit_VR and element.VR.encode() in _LONG
+    return 12 if is_long else 8
 
 
 def _space_of_contours(dataset: Dataset) -> dict[str, Any]:
@@ -376,23 +507,35 @@ def _frames_in(dataset: Dataset, header: dict[str, Any]) -> list[Frame]:
 def syntax_of(dataset: Dataset) -> UID:
     """Return the encoding that a file states or, without its preamble, shows."""
     is_implicit, _ = dataset.original_encoding
-    shown = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
-    return UID(dataset.file_meta.get("TransferSyntaxUID", shown))
+    found = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
+    return UID(dataset.file_meta.get("TransferSyntaxUID", found))
 
 
-def _pixel_bytes(file: BinaryIO, syntax: UID) -> dict[str, tuple[int, int]]:
+def _pixel_bytes(file: BinaryIO, syntax: UID, is_implicit: bool) -> dict[str, Any]:
     """Measure pixel data at whose element pydicom has stopped."""
     element = file.read(12)
     if syntax == DeflatedExplicitVRLittleEndian:
         return {"PixelBytes": (file.seek(0, 2), _UNDEFINED)}
-    if len(element) < 12:
+    if len(element) < 12 or not (is_implicit or element[4:6] in _PIXEL_TYPES):
         return {}
     order = "<" if syntax.is_little_endian else ">"
-    (length,) = struct.unpack_from(
-        f"{order}I", element, 4 if syntax.is_implicit_VR else 8
-    )
-    start = file.tell() - (4 if syntax.is_implicit_VR else 0)
-    return {"PixelBytes": (file.seek(0, 2) - start, length)}
+    (length,) = struct.unpack_from(f"{order}I", element, 4 if is_implicit else 8)
+    start = file.tell() - (4 if is_implicit else 0)
+    return _measured(file, start, length, order)
+
+
+def _measured(
+    file: BinaryIO, start: int, length: int, order: str = "<"
+) -> dict[str, Any]:
+    """Measure the pixel data that begin in a file, and look at what follows them."""
+    present = file.seek(0, 2) - start
+    if length == _UNDEFINED or present <= length:
+        return {"PixelBytes": (present, length)}
+    file.seek(start + length)
+    rest = file.read(8).ljust(8, b"\0")
+    (group,) = struct.unpack(f"{order}H", rest[:2])
+    is_element = group > _PIXELS >> 16 or not any(rest)
+    return {"PixelBytes": (present, length), "Surplus": not is_element}
 
 
 def _values_of_groups(groups: Dataset) -> dict[str, Any]:
@@ -401,7 +544,10 @@ def _values_of_groups(groups: Dataset) -> dict[str, Any]:
     for element in groups:
         is_private = element.tag.is_private  # vendors repeat other values in theirs
         if not is_private and element.VR == "SQ" and len(element.value) == 1:
-            values |= _values(element.value[0])
+            (item,) = element.value
+            values |= _values(item)
+            for direction in item.get("DiffusionGradientDirectionSequence") or ():
+                values |= _values(direction)
     return values
 
 

@@ -1,7 +1,7 @@
 """Masks on the grid of a volume, from segmentations, contours and label images."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from itertools import product
@@ -15,11 +15,14 @@ import pandas as pd
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.pixels.utils import iter_pixels, pixel_array
+from pydicom.tag import BaseTag
 from pydicom.uid import RTStructureSetStorage, SegmentationStorage
 
+from ._doubts import warn_of_doubts
 from ._errors import CorruptFileError, DicomWarning, MaskError, discreet
-from ._headers import is_dicom, quiet_pydicom, read_frames
-from ._pixels import check_pixels
+from ._headers import disorder_of, is_dicom, quiet_pydicom, read_frames
+from ._pixels import check_pixels, plugin_of
+from ._terms import OPEN_CONTOURS, shown
 from ._volume import Volume, hashed
 
 Label = int | str | None
@@ -171,11 +174,16 @@ def _from_dicom(path: Path, like: Volume, label: Label) -> np.ndarray:
                 "SOPClassUID must be that of a segmentation (SEG) or structure set "
                 "(RTSTRUCT). Give the file of the mask."
             )
+        frames = read_frames(path)
         if "PixelData" in dataset:
-            check_pixels(read_frames(path)[0])
+            check_pixels(frames[0])
         mask = read(dataset, like, label)
+        doubts = _doubts(dataset, label) if read is _from_rtstruct else []
+    warn_of_doubts(frames)
     if read is _from_rtstruct:
         _warn_of_gaps(mask, path.name)
+    for doubt in doubts:
+        warnings.warn(f"{path.name}: {doubt}", DicomWarning, stacklevel=5)
     return mask
 
 
@@ -187,8 +195,14 @@ def _from_seg(seg: Dataset, like: Volume, label: Label) -> np.ndarray:
         if segment.SegmentNumber  # 0 is the background of a label map
     }
     number = _choose(segments, label)
-    is_set = _IS_SET[_get("SegmentationType", seg)]
-    affines = _affines_of_frames(seg, number)
+    kind = _get("SegmentationType", seg)
+    if kind not in _IS_SET:
+        raise MaskError(
+            f"SegmentationType must be one of {', '.join(_IS_SET)}. Export the mask "
+            "again from its source."
+        )
+    is_set = _IS_SET[kind]
+    affines = _affines_of_frames(seg, number, segments)
     mask = np.zeros(like.shape, bool)
     for affine, frame in zip(affines.values(), _frames(seg, [*affines]), strict=False):
         _place(mask, is_set(frame, seg, number), affine, like)
@@ -197,11 +211,19 @@ def _from_seg(seg: Dataset, like: Volume, label: Label) -> np.ndarray:
 
 _IS_SET: dict[str, Callable[[np.ndarray, Dataset, int], np.ndarray]] = {
     "BINARY": lambda frame, seg, number: frame != 0,
-    "FRACTIONAL": lambda frame, seg, number: (
-        frame >= _get("MaximumFractionalValue", seg) / 2
-    ),
+    "FRACTIONAL": lambda frame, seg, number: _is_half(frame, seg),
     "LABELMAP": lambda frame, seg, number: frame == number,
 }
+
+
+def _is_half(frame: np.ndarray, seg: Dataset) -> np.ndarray:
+    most = int(_get("MaximumFractionalValue", seg))
+    if most <= 0 or frame.max() > most:
+        raise MaskError(
+            f"MaximumFractionalValue is {most}, but voxels hold {frame.max()}. Export "
+            "the mask again from its source."
+        )
+    return frame >= most / 2
 
 
 def _frames(seg: Dataset, indices: list[int]) -> Iterator[np.ndarray]:
@@ -210,20 +232,34 @@ def _frames(seg: Dataset, indices: list[int]) -> Iterator[np.ndarray]:
     pydicom 3.0 cuts a frame of single bits short that ends within a byte, unless it
     decodes them all.
     """
+    how: Any = {"decoding_plugin": plugin_of(seg.file_meta.TransferSyntaxUID)}
     if seg.BitsAllocated == 1 and seg.Rows * seg.Columns % 8:
-        return iter(pixel_array(seg).reshape(-1, seg.Rows, seg.Columns)[indices])
-    return iter_pixels(seg, indices=indices)
+        whole = pixel_array(seg, **how).reshape(-1, seg.Rows, seg.Columns)
+        return iter(whole[indices])
+    return iter_pixels(seg, indices=indices, **how)
 
 
-def _affines_of_frames(seg: Dataset, number: int) -> dict[int, np.ndarray]:
+def _affines_of_frames(
+    seg: Dataset, number: int, known: Collection[int]
+) -> dict[int, np.ndarray]:
     """Return the affine of each frame that a segment is in, by the frame's index."""
     (shared,) = _get("SharedFunctionalGroupsSequence", seg)
     groups = _get("PerFrameFunctionalGroupsSequence", seg)
+    numbers = [number] * len(groups)
+    if seg.SegmentationType != "LABELMAP":
+        numbers = [
+            _get_of_frame("ReferencedSegmentNumber", own, shared) for own in groups
+        ]
+    for stated in numbers:
+        if stated not in known:
+            raise MaskError(
+                f"ReferencedSegmentNumber {stated} is not listed in SegmentSequence. "
+                "Export the mask again from its source."
+            )
     affines = {
         index: _affine_of_frame(own, shared)
         for index, own in enumerate(groups)
-        if seg.SegmentationType == "LABELMAP"
-        or _get_of_frame("ReferencedSegmentNumber", own, shared) == number
+        if numbers[index] == number
     }
     if len({affine.tobytes() for affine in affines.values()}) < len(affines):
         raise MaskError(
@@ -266,11 +302,8 @@ def _get(keyword: str, *datasets: Dataset) -> Any:
 
 
 def _from_rtstruct(structures: Dataset, like: Volume, label: Label) -> np.ndarray:
-    rois = {
-        int(roi.ROINumber): roi for roi in _get("StructureSetROISequence", structures)
-    }
-    names = {number: str(roi.get("ROIName", "")) for number, roi in rois.items()}
-    number = _choose(names, label)
+    rois = _rois(structures)
+    number = _choose_roi(rois, label)
     _check_space(rois[number], "ReferencedFrameOfReferenceUID", like)
     mask = np.zeros(like.shape, bool)
     drawn = set()
@@ -285,6 +318,38 @@ def _from_rtstruct(structures: Dataset, like: Volume, label: Label) -> np.ndarra
         drawn.add(key)
         mask[index] ^= _fill(corners, like.shape[1:])
     return mask
+
+
+def _rois(structures: Dataset) -> dict[int, Dataset]:
+    rois = _get("StructureSetROISequence", structures)
+    return {int(roi.ROINumber): roi for roi in rois}
+
+
+def _choose_roi(rois: Mapping[int, Dataset], label: Label) -> int:
+    names = {number: str(roi.get("ROIName", "")) for number, roi in rois.items()}
+    return _choose(names, label)
+
+
+def _doubts(structures: Dataset, label: Label) -> list[str]:
+    """Tell what makes contours doubtful that were read."""
+    rois = _rois(structures)
+    drawn = _get("ROIContourSequence", structures)
+    contours = [*_contours(structures, _choose_roi(rois, label))]
+    n_wrong = sum(not _has_stated_points(contour) for contour in contours)
+    doubts = {
+        "ROIContourSequence draws a region that StructureSetROISequence doesn't list. "
+        "The numbers of regions may be wrong: look at the mask.": any(
+            int(roi.ReferencedROINumber) not in rois for roi in drawn
+        ),
+        f"NumberOfContourPoints is not that of ContourData in {n_wrong} of "
+        f"{len(contours)} contours. Points may be missing: look at the mask.": n_wrong,
+    }
+    return [text for text, is_doubtful in doubts.items() if is_doubtful]
+
+
+def _has_stated_points(contour: Dataset) -> bool:
+    stated = contour.get("NumberOfContourPoints")
+    return stated is None or 3 * stated == np.size(contour.get("ContourData"))
 
 
 def _warn_of_gaps(mask: np.ndarray, name: str) -> None:
@@ -302,15 +367,28 @@ def _warn_of_gaps(mask: np.ndarray, name: str) -> None:
 def _contours(structures: Dataset, number: int) -> Iterator[Dataset]:
     for roi in _get("ROIContourSequence", structures):
         if roi.ReferencedROINumber == number:
-            yield from roi.get("ContourSequence") or ()
+            yield from map(_in_order, roi.get("ContourSequence") or ())
+
+
+def _in_order(contour: Dataset) -> Dataset:
+    if disorder_of(contour) or not all(map(_is_of_contours, contour.keys())):
+        raise MaskError(
+            "ContourSequence has an item with elements that are out of order, repeated "
+            "or strange to it. Export the contours again."
+        )
+    return contour
+
+
+def _is_of_contours(tag: BaseTag) -> bool:
+    return tag.is_private or tag.group in (0x0008, 0x3006)
 
 
 def _is_closed(contour: Dataset) -> bool:
     kind = _get("ContourGeometricType", contour)
     if kind not in _IS_CLOSED:
         raise MaskError(
-            f"ContourGeometricType must be one of {', '.join(_IS_CLOSED)}, got {kind}. "
-            "Draw closed contours."
+            f"ContourGeometricType must be one of {', '.join(_IS_CLOSED)}, got "
+            f"{shown(kind, OPEN_CONTOURS)}. Draw closed contours."
         )
     return _IS_CLOSED[kind]
 
@@ -330,10 +408,12 @@ def _corners(contour: Dataset, like: Volume) -> tuple[int, np.ndarray]:
     # Rounded, lest the noise of floats decide about edges through centres of pixels.
     slices, *corners = np.linalg.solve(like.affine, points.T)[:3].round(6)
     index = np.rint(slices[0])
-    if not (abs(slices - index) <= _OFF_PLANE).all():
+    off = abs(slices - index).max()
+    if not off <= _OFF_PLANE:
         raise MaskError(
             "ContourData lies off the grid of the volume: each contour must lie in one "
-            f"slice, give or take {_OFF_PLANE}. Load the series it was drawn on."
+            f"slice, give or take {_OFF_PLANE}, got {off:.2g}. Load the series it was "
+            "drawn on."
         )
     if not 0 <= index < like.shape[0]:
         raise MaskError(
@@ -468,9 +548,10 @@ def _place(
     distance = abs((exact - whole) @ np.transpose(corners)).max()
     permutes = np.array_equal(abs(steps.T) @ abs(steps), np.eye(values.ndim))
     if not (permutes and distance <= _OFF_GRID):
+        off = f"{distance:.2g} voxels off" if permutes else "turned or scaled"
         raise MaskError(
-            f"lies off the grid of the volume ({_BY}). Resample it onto the volume, or "
-            "load the series it was drawn on."
+            f"lies off the grid of the volume ({_BY}): it is {off}. Resample it onto "
+            "the volume, or load the series it was drawn on."
         )
     indices = (np.argwhere(values) @ steps.T + offset).astype(int)
     if ((indices < 0) | (indices >= mask.shape)).any():

@@ -1,10 +1,15 @@
 """From stored pixels to values with units."""
 
+import struct
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pydicom
+from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
 from pydicom.pixels import apply_modality_lut, get_decoder, pixel_array
 from pydicom.uid import (
     UID,
@@ -12,6 +17,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000TransferSyntaxes,
+    JPEGExtended12Bit,
     JPEGLSTransferSyntaxes,
     RLELossless,
 )
@@ -21,29 +27,34 @@ from ._errors import (
     CorruptFileError,
     DeclaredSizeError,
     DecoderMissingError,
+    DicomWarning,
 )
-from ._headers import Frame, quiet_pydicom, syntax_of, uid_of
+from ._headers import Frame, quiet_pydicom, shown_uid, syntax_of, uid_of
+from ._terms import COLORS, GREY, UNITS, shown
 
+# gdcm comes last: it ends the whole process on some damaged pixels.
+_PLUGINS = ("pydicom", "pylibjpeg", "pyjpegls", "pillow", "gdcm")
 _UNDEFINED = 0xFFFFFFFF
 _RAW = {ImplicitVRLittleEndian, ExplicitVRLittleEndian}
+_MOST_PADDING = 0.5
 # What one byte of a file can at most be unpacked to.
 _MOST_BYTES = {RLELossless: 64, DeflatedExplicitVRLittleEndian: 1032}
 _MOST_BYTES_COMPRESSED = 20_000
 _DECODERS = {
     **dict.fromkeys(JPEG2000TransferSyntaxes, "pylibjpeg pylibjpeg-openjpeg"),
     **dict.fromkeys(JPEGLSTransferSyntaxes, "pyjpegls"),
+    JPEGExtended12Bit: "pylibjpeg pylibjpeg-libjpeg",
 }
 
 
 def check_pixels(frame: Frame) -> None:
     """Refuse what can't be decoded as intensities, by its header alone."""
     name = frame["path"].name
-    if frame.get("SamplesPerPixel", 1) != 1 or not (
-        frame.get("PhotometricInterpretation") or ""
-    ).startswith("MONOCHROME"):
+    kind = frame.get("PhotometricInterpretation")
+    if frame.get("SamplesPerPixel", 1) != 1 or kind not in GREY:
         raise ColorImageError(
             f"{name}: PhotometricInterpretation must be MONOCHROME1 or MONOCHROME2, "
-            f"got {frame.get('PhotometricInterpretation')}. Convert it to grey first."
+            f"got {shown(kind, GREY | COLORS)}. Convert it to grey first."
         )
     _check_bits(frame)
     _check_size(frame)
@@ -57,7 +68,8 @@ def units_of(frame: Frame) -> str:
     if frame.get("Modality") == "CT" and is_rescaled and kind in (None, "HU", "US"):
         return "HU"
     if frame.get("Modality") == "PT":
-        return frame.get("Units") or "arbitrary"
+        units = frame.get("Units")
+        return units if units in UNITS else "arbitrary"
     return "arbitrary"
 
 
@@ -73,7 +85,8 @@ def decode(frames: Sequence[Frame]) -> np.ndarray:
     by_path: dict[Path, list[int]] = {}
     for place, frame in enumerate(frames):
         by_path.setdefault(frame["path"], []).append(place)
-    padding = {}
+    padding: dict[int, np.ndarray] = {}
+    n_padding = 0
     for path, places in by_path.items():
         with quiet_pydicom(path):
             read = _reader(path, frames[places[0]])
@@ -85,14 +98,28 @@ def decode(frames: Sequence[Frame]) -> np.ndarray:
                 is_padding = _is_padding(raw, frame)
                 if stored is not raw:
                     is_padding |= _is_padding(stored, frame)
-                if is_padding.any():
+                n_here = int(np.count_nonzero(is_padding))
+                if n_here:
+                    n_padding += n_here
                     padding[place] = is_padding
                     values[place][is_padding] = np.inf
     if padding:
         lowest = values.min()
         for place, is_padding in padding.items():
             values[place][is_padding] = lowest if np.isfinite(lowest) else 0
+        _warn_of_padding(n_padding / values.size, first)
     return values
+
+
+def _warn_of_padding(share: float, first: Frame) -> None:
+    if share > _MOST_PADDING:
+        warnings.warn(
+            f"{first['path'].name}: {share:.0%} of the voxels are padding by "
+            "PixelPaddingValue, and take the lowest of the other values. Look at the "
+            "volume: the padding may be wrong.",
+            DicomWarning,
+            stacklevel=5,
+        )
 
 
 def _check_bits(frame: Frame) -> None:
@@ -105,6 +132,12 @@ def _check_bits(frame: Frame) -> None:
             f"{frame['path'].name}: BitsStored must be at most BitsAllocated, and 1 "
             f"more than HighBit, got {stored}, {allocated} and {high}. Export the "
             "images again from their source."
+        )
+    if frame.get("PixelRepresentation") not in (None, 0, 1):
+        raise CorruptFileError(
+            f"{frame['path'].name}: PixelRepresentation must be 0 (unsigned) or 1 "
+            f"(signed), got {frame['PixelRepresentation']}. Export the images again "
+            "from their source."
         )
     if frame.get("RescaleSlope") == 0:
         raise CorruptFileError(
@@ -147,34 +180,55 @@ def _check_decoder(syntax: UID, name: str) -> None:
         is_available = not syntax.is_encapsulated or get_decoder(syntax).is_available
     except (NotImplementedError, ValueError):
         raise DecoderMissingError(
-            f"{name}: TransferSyntaxUID {syntax} is not one that can be decoded. "
-            "Export the images again, uncompressed."
+            f"{name}: TransferSyntaxUID {shown_uid(syntax)} is not one that can be "
+            "decoded. Export the images again, uncompressed."
         ) from None
     if not is_available:
-        package = _DECODERS.get(syntax, "python-gdcm")
-        raise DecoderMissingError(
-            f"{name}: no installed package decodes TransferSyntaxUID {syntax} "
-            f"({syntax.name}). `pip install {package}` adds one."
-        )
+        _refuse_missing_decoder(syntax, name)
+
+
+def _refuse_missing_decoder(syntax: UID, name: str) -> NoReturn:
+    package = _DECODERS.get(syntax, "python-gdcm")
+    raise DecoderMissingError(
+        f"{name}: no installed package decodes TransferSyntaxUID {syntax} "
+        f"({syntax.name}). `pip install {package}` adds one."
+    )
 
 
 def _reader(path: Path, first: Frame) -> Callable[[Frame], np.ndarray]:
     """Return what reads the stored values of a frame of a file."""
-    is_raw = first["TransferSyntaxUID"] in _RAW and "PixelStart" in first
-    if is_raw and first["BitsAllocated"] in (8, 16, 32):
+    syntax, is_plain = uid_of(first["TransferSyntaxUID"]), "PixelStart" in first
+    if is_plain and syntax in _RAW and first["BitsAllocated"] in (8, 16, 32):
         return _raw_pixels
+    if is_plain and syntax.is_encapsulated:
+        return _compressed_pixels
     dataset = pydicom.dcmread(path, force=True)
     dataset.file_meta.TransferSyntaxUID = syntax_of(dataset)
     n_frames = first.get("NumberOfFrames") or 1
+    plugin = plugin_of(syntax)
 
     def read(frame: Frame) -> np.ndarray:
         index = frame["index"] if n_frames > 1 else None
-        stored = pixel_array(dataset, index=index, raw=True)
+        if syntax.is_encapsulated:
+            stream = get_frame(
+                dataset.PixelData,
+                frame["index"],
+                number_of_frames=n_frames,
+                extended_offsets=_extended_offsets(dataset),
+            )
+            _check_stream(stream, frame)
+        stored = pixel_array(dataset, index=index, raw=True, decoding_plugin=plugin)
         if frame.get("ModalityLUTSequence"):
             stored = apply_modality_lut(stored, dataset)
         return stored.reshape(frame["Rows"], frame["Columns"])
 
     return read
+
+
+def _extended_offsets(dataset: Dataset) -> tuple[bytes, bytes] | None:
+    if "ExtendedOffsetTable" not in dataset:
+        return None
+    return dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths
 
 
 def _raw_pixels(frame: Frame) -> np.ndarray:
@@ -188,6 +242,77 @@ def _raw_pixels(frame: Frame) -> np.ndarray:
         offset=frame["PixelStart"],
     )
     return stored.reshape(shape)
+
+
+def _compressed_pixels(frame: Frame) -> np.ndarray:
+    """Decode the pixels of a file, without parsing it again."""
+    syntax = uid_of(frame["TransferSyntaxUID"])
+    with open(frame["path"], "rb") as file:
+        file.seek(frame["PixelStart"])
+        items = file.read()
+    _check_stream(get_frame(items, 0, number_of_frames=1), frame)
+    options: Any = {
+        "rows": frame["Rows"],
+        "columns": frame["Columns"],
+        "number_of_frames": 1,
+        "samples_per_pixel": 1,
+        "photometric_interpretation": frame["PhotometricInterpretation"],
+        "pixel_keyword": "PixelData",
+        "pixel_representation": frame.get("PixelRepresentation") or 0,
+        "bits_allocated": frame["BitsAllocated"],
+        "bits_stored": frame.get("BitsStored") or frame["BitsAllocated"],
+    }
+    stored, _ = get_decoder(syntax).as_array(
+        items, index=0, raw=True, decoding_plugin=plugin_of(syntax), **options
+    )
+    return stored
+
+
+def plugin_of(syntax: UID) -> str:
+    """Name the decoder to take, empty where there is no choice."""
+    is_encoded = syntax.is_encapsulated
+    available = get_decoder(syntax).available_plugins if is_encoded else ()
+    return next((name for name in _PLUGINS if name in available), "")
+
+
+def _check_stream(stream: bytes, frame: Frame) -> None:
+    """Refuse compressed pixels of another size than the header says, or cut off."""
+    name, matrix = frame["path"].name, (frame["Rows"], frame["Columns"])
+    syntax, stated = uid_of(frame["TransferSyntaxUID"]), _stated_in(stream)
+    if stated is None:
+        return
+    if stated[1:] != matrix:
+        raise CorruptFileError(
+            f"{name}: Rows and Columns are {matrix}, but the compressed pixels say "
+            f"{stated[1:]}. Fetch it from its source again."
+        )
+    if _END_OF_IMAGE not in stream[-16:]:  # which padding may follow
+        raise CorruptFileError(
+            f"{name}: its compressed pixels are cut off. Fetch it from its source "
+            "again."
+        )
+    is_deep = syntax == JPEGExtended12Bit and stated[0] > 8
+    if is_deep and plugin_of(syntax) != "pylibjpeg":
+        _refuse_missing_decoder(syntax, name)
+
+
+def _stated_in(stream: bytes) -> tuple[int, int, int] | None:
+    """Return bits, rows and columns that a JPEG or JPEG 2000 stream states."""
+    if stream[:4] == b"\xff\x4f\xff\x51":
+        right, bottom, left, top = struct.unpack_from(">4I", stream, 8)
+        return (stream[42] & 127) + 1, bottom - top, right - left
+    if stream[:2] != b"\xff\xd8":
+        return None
+    start = 2
+    while stream[start] == 0xFF:
+        if stream[start + 1] in _START_OF_FRAME:
+            return struct.unpack_from(">BHH", stream, start + 4)
+        start += 2 + int.from_bytes(stream[start + 2 : start + 4], "big")
+    return None
+
+
+_END_OF_IMAGE = b"\xff\xd9"
+_START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 
 
 def _without_spare_bits(stored: np.ndarray, frame: Frame) -> np.ndarray:

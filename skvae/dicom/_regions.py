@@ -1,7 +1,7 @@
 """The regions in masks: segments, contours and labels."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from operator import itemgetter
@@ -278,7 +278,7 @@ def _from_seg(seg: Dataset) -> Contents:
         if segment.SegmentNumber  # 0 is the background of a label map
     }
     found = [
-        Region(name, number, partial(_check_frames, seg, number))
+        Region(name, number, partial(_check_frames, seg, number, names))
         for number, name in names.items()
     ]
     series = _uids(seg.get("ReferencedSeriesSequence"), "SeriesInstanceUID")
@@ -290,9 +290,11 @@ def _from_seg(seg: Dataset) -> Contents:
     return Contents("SEG", found, series, _uids(sources, "ReferencedSOPInstanceUID"))
 
 
-def _check_frames(seg: Dataset, number: int, like: Volume) -> None:
+def _check_frames(
+    seg: Dataset, number: int, known: Collection[int], like: Volume
+) -> None:
     _check_space(seg, "FrameOfReferenceUID", like)
-    affines = _affines_of_frames(seg, number)
+    affines = _affines_of_frames(seg, number, known)
     if not affines:
         raise MaskError("the mask is empty.")
     # No voxel is set: only the grids are compared.

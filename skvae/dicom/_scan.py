@@ -44,7 +44,8 @@ def scan(
 
     Only headers are read. Images are told apart by series, then by orientation and
     matrix; then, where they repeat their positions, by time, echo, diffusion weighting
-    or folder.
+    and direction, or folder. Parts of one stack that differ in their matrix stay
+    together: they are one row with a problem.
 
     Parameters
     ----------
@@ -116,7 +117,8 @@ def scan(
     label_images = _label_images(others, images, Path(root))
     n_others = sum(n for _, _, n in read) - sum(map(len, label_images.values()))
     n_reports = len(frames) - len(images) - len(masks)
-    _warn_of_others(len(paths), len(images), n_others, n_reports)
+    n_listed = len(images) + len(problems)
+    _warn_of_others(len(paths), n_listed, n_others, n_reports)
     volumes = _volumes(images)
     masks_in = _by_space(masks)
     rows = [
@@ -150,10 +152,10 @@ def _read_all(
     return read
 
 
-def _warn_of_others(n_files: int, n_images: int, n_others: int, n_reports: int) -> None:
+def _warn_of_others(n_files: int, n_listed: int, n_others: int, n_reports: int) -> None:
     """Tell what was left out."""
     notes = []
-    if not n_images:
+    if not n_listed:
         holds = f"{n_files} files, none of them an image" if n_files else "no files"
         notes.append(f"`root` holds {holds}.")
     if n_others:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pydicom
 
+from ._doubts import warn_of_doubts
 from ._errors import (
     AmbiguousSeriesError,
     ConflictingPatientsError,
@@ -27,9 +28,11 @@ from ._headers import (
     is_image,
     quiet_pydicom,
     read_frames,
+    shown_uid,
 )
 from ._pixels import check_pixels, decode, units_of
 from ._suv import suv_factor
+from ._terms import MODALITIES, shown
 from ._volume import Volume, hashed
 
 Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, Any]
@@ -71,6 +74,13 @@ def load_series(
         says for PET. MONOCHROME1 values without units are inverted, so that what is
         bright has high values. Padding takes the lowest of the other values.
 
+    Warns
+    -----
+    DicomWarning
+        If values may be wrong though they can be read: headers that contradict
+        themselves or those of their series, padding in most of the voxels, slices that
+        were interpolated, a sheared grid, copies and scouts that were left out.
+
     Raises
     ------
     DicomError
@@ -106,7 +116,9 @@ def load_series(
         )
     frames = _one_series(frames_of(source), series_uid)
     layout = lay_out(frames, irregular)
+    warn_of_doubts(layout.frames)
     array = _on_grid(decode(layout.frames), layout)
+    _warn_of_interpolation(layout)
     units = units_of(frames[0])
     if suv and frames[0].get("Modality") == "PT":
         array *= _suv_factor_of(frames)
@@ -224,7 +236,7 @@ def _one_series(frames: Sequence[Frame], series_uid: str | None) -> list[Frame]:
             f"`source` holds no DICOM image{of_series}. `scan` lists what there is."
         )
     if len(series) > 1:
-        uids = ", ".join(map(str, series))
+        uids = ", ".join(map(shown_uid, series))
         raise AmbiguousSeriesError(
             f"`source` holds {len(series)} series: SeriesInstanceUID {uids}. Name one "
             "as `series_uid`, or give a row of `scan`."
@@ -238,8 +250,9 @@ def _refuse_conflicting_patients(frames: Sequence[Frame]) -> None:
     patients = {frame.get("PatientID") for frame in frames}
     if len(patients) > 1:
         raise ConflictingPatientsError(
-            f"SeriesInstanceUID {frames[0].get('SeriesInstanceUID')} stands for images "
-            f"of {len(patients)} patients: PatientID differs. Give the files of one."
+            f"SeriesInstanceUID {shown_uid(frames[0].get('SeriesInstanceUID'))} stands "
+            f"for images of {len(patients)} patients: PatientID differs. Give the "
+            "files of one."
         )
 
 
@@ -266,6 +279,17 @@ def _on_grid(values: np.ndarray, layout: Layout) -> np.ndarray:
     return (1 - weight) * values[before] + weight * values[after]
 
 
+def _warn_of_interpolation(layout: Layout) -> None:
+    if layout.n_interpolated:
+        warnings.warn(
+            f"ImagePositionPatient: {layout.n_interpolated} of {layout.n_slices} "
+            "slices were interpolated between those that are there, from "
+            f"{layout.frames[0]['path'].name} on.",
+            DicomWarning,
+            stacklevel=4,
+        )
+
+
 def _moment(frame: Frame) -> str:
     return str(frame.get("AcquisitionDate")) + str(frame.get("AcquisitionTime"))
 
@@ -279,15 +303,12 @@ def _suv_factor_of(frames: Sequence[Frame]) -> np.float32:
 
 def _provenance(layout: Layout, units: str) -> dict[str, Any]:
     first = layout.frames[0]
-    interpolated = layout.n_slices - len(
-        np.intersect1d(layout.places, np.arange(layout.n_slices))
-    )
     return {
         "series": hashed(first.get("SeriesInstanceUID")),
-        "modality": first.get("Modality"),
+        "modality": first.get("Modality") and shown(first["Modality"], MODALITIES),
         "units": units,
         "n_files": len({frame["path"] for frame in layout.frames}),
         "transfer_syntaxes": sorted({f["TransferSyntaxUID"] for f in layout.frames}),
-        "interpolated_slices": interpolated,
+        "interpolated_slices": layout.n_interpolated,
         "versions": {name: version(name) for name in ("skvae", "pydicom", "numpy")},
     }

@@ -6,6 +6,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from ._errors import SUVError
+from ._terms import CORRECTIONS, UNITS, shown
 
 
 def suv_factor(dataset: Dataset, name: str) -> float:
@@ -23,12 +24,15 @@ def suv_factor(dataset: Dataset, name: str) -> float:
     if units == "GML" and (dataset.get("SUVType") or "BW") == "BW":
         return 1.0
     if units != "BQML":
-        raise SUVError(f"{name}: Units must be BQML or GML for SUVbw, got {units}.")
-    corrections = set(dataset.get("CorrectedImage") or ())
+        raise SUVError(
+            f"{name}: Units must be BQML or GML for SUVbw, got {shown(units, UNITS)}."
+        )
+    stated = dataset.get("CorrectedImage") or ()
+    corrections = {stated} if isinstance(stated, str) else set(stated)
     if not {"ATTN", "DECY"} <= corrections:
         raise SUVError(
             f"{name}: CorrectedImage must list ATTN and DECY for SUVbw, got "
-            f"{sorted(corrections)}."
+            f"{sorted(shown(value, CORRECTIONS) for value in corrections)}."
         )
     weight = _within(dataset, "PatientWeight", name, 0.1, 500, "kg")
     return 1000 * weight / _dose_at_start(dataset, name)
@@ -47,7 +51,8 @@ def _dose_at_start(dataset: Dataset, name: str) -> float:
         return dose
     if decay != "START":
         raise SUVError(
-            f"{name}: DecayCorrection must be START or ADMIN for SUVbw, got {decay}."
+            f"{name}: DecayCorrection must be START or ADMIN for SUVbw, got "
+            f"{shown(decay, {'NONE'})}."
         )
     half_life = _within(drugs[0], "RadionuclideHalfLife", name, 1, 1e7, "s")
     elapsed = _elapsed(dataset, drugs[0], half_life, name)
