@@ -1,6 +1,8 @@
 """Hand-crafted features of a region in an image, as a step of a pipeline."""
 
 from collections.abc import Mapping
+from functools import partial
+from numbers import Real
 
 import numpy as np
 from scipy.spatial import ConvexHull
@@ -8,10 +10,21 @@ from scipy.spatial.distance import pdist
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from . import _texture
 from ._documentation import DocumentedMixin
 from ._validation import HasMethods, StrOptions, fit_context
 
-__all__ = ["RegionFeatures", "first_order", "shape"]
+__all__ = [
+    "RegionFeatures",
+    "first_order",
+    "glcm",
+    "gldm",
+    "glrlm",
+    "glszm",
+    "intensity_histogram",
+    "ngtdm",
+    "shape",
+]
 
 
 def first_order(image, mask, spacing):
@@ -98,7 +111,7 @@ def first_order(image, mask, spacing):
         "energy": energy,
         "root_mean_square": np.sqrt(energy / values.size),
     }
-    return {name: float(value) for name, value in features.items()}
+    return _floats(features)
 
 
 def shape(image, mask, spacing):
@@ -200,10 +213,477 @@ def shape(image, mask, spacing):
         "area_density_convex_hull": area / hull.area,
         "integrated_intensity": volume * values.mean(),
     }
-    return {name: float(value) for name, value in features.items()}
+    return _floats(features)
 
 
-_FUNCTIONS = {"first_order": first_order, "shape": shape}
+def intensity_histogram(image, mask, spacing, *, bin_width=25, bin_number=None):
+    """Return entropy and uniformity of the grey levels in a region.
+
+    They are the two intensity histogram features of the Image Biomarker Standardisation
+    Initiative (IBSI) [1]_ that `first_order` has no counterpart of.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_slices, n_rows, n_columns)
+        Intensities.
+    mask : ndarray of shape (n_slices, n_rows, n_columns), bool
+        True in the region.
+    spacing : tuple of 3 floats
+        Millimetres between slices, rows and columns. It changes nothing here: all
+        functions of a region take the same arguments.
+    bin_width : float, default=25
+        Width of a grey level in units of the intensities. Levels start at a multiple
+        of it. Not used if `bin_number` is given.
+    bin_number : int or None, default=None
+        Number of grey levels between the smallest and largest intensity of the region.
+
+    Returns
+    -------
+    features : dict of str to float
+        `entropy` in bits, and `uniformity`, which is 1 in a region of one level.
+
+    Raises
+    ------
+    TypeError
+        If `mask` is not of dtype bool.
+    ValueError
+        If shapes differ, `spacing` is not three positive numbers, the mask is empty, an
+        intensity in it is NaN or infinite, `bin_width` or `bin_number` is not positive,
+        or there are more than 65536 levels.
+
+    See Also
+    --------
+    first_order : The intensities of a region.
+    RegionFeatures : Such functions as a transformer.
+
+    References
+    ----------
+    .. [1] A. Zwanenburg et al., "The Image Biomarker Standardization Initiative:
+       Standardized Quantitative Radiomics for High-Throughput Image-based
+       Phenotyping", Radiology 295, 2020, https://doi.org/10.1148/radiol.2020191145;
+       reference manual: https://arxiv.org/abs/1612.07003.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae.radiomics import intensity_histogram
+    >>> image = np.array([[[0, 10, 30, 60]]])
+    >>> intensity_histogram(image, image >= 0, spacing=(1, 1, 1))
+    {'entropy': 1.5, 'uniformity': 0.375}
+    """
+    grid = _levels(image, mask, spacing, bin_width, bin_number)
+    return _floats(_texture.intensity_histogram(grid))
+
+
+def glcm(
+    image,
+    mask,
+    spacing,
+    *,
+    bin_width=25,
+    bin_number=None,
+    merge=False,
+    in_plane=False,
+):
+    """Return features of the grey level co-occurrence matrix.
+
+    It counts which grey levels are neighbours [1]_, in 13 directions at a distance of
+    one voxel, symmetrically. The features are those of IBSI [2]_, under its names,
+    and the maximal correlation coefficient.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_slices, n_rows, n_columns)
+        Intensities.
+    mask : ndarray of shape (n_slices, n_rows, n_columns), bool
+        True in the region.
+    spacing : tuple of 3 floats
+        Millimetres between slices, rows and columns. It changes nothing here, so bring
+        all images to one spacing first: texture depends on the size of voxels.
+    bin_width : float, default=25
+        Width of a grey level in units of the intensities. Levels start at a multiple
+        of it. Not used if `bin_number` is given.
+    bin_number : int or None, default=None
+        Number of grey levels between the smallest and largest intensity of the region.
+    merge : bool, default=False
+        True counts all directions together (IBSI: 3D merged). False averages the
+        features of each direction (IBSI: 3D averaged), as pyradiomics does.
+    in_plane : bool, default=False
+        True takes only neighbours within a slice (4 directions in place of 13), for
+        slices that are much thicker than their pixels.
+
+    Returns
+    -------
+    features : dict of str to float
+        NaN if no two voxels of the region are neighbours.
+
+    Raises
+    ------
+    TypeError
+        If `mask` is not of dtype bool.
+    ValueError
+        If shapes differ, `spacing` is not three positive numbers, the mask is empty, an
+        intensity in it is NaN or infinite, `bin_width` or `bin_number` is not positive,
+        or more than 2047 levels are in use.
+
+    See Also
+    --------
+    glrlm : Runs of one grey level.
+    glszm : Zones of one grey level.
+    gldm : Numbers of neighbours of one grey level.
+    ngtdm : Differences between a voxel and its neighbours.
+    RegionFeatures : Such functions as a transformer.
+
+    Notes
+    -----
+    IBSI's dissimilarity is `difference_average`, its sum variance is
+    `cluster_tendency`; they are not repeated. In a region of one level, `correlation`
+    and `maximal_correlation_coefficient` are 1 and `information_correlation_1` is 0, as
+    in pyradiomics.
+
+    References
+    ----------
+    .. [1] R. M. Haralick et al., "Textural Features for Image Classification", IEEE
+       Transactions on Systems, Man, and Cybernetics 3, 1973,
+       https://doi.org/10.1109/TSMC.1973.4309314.
+    .. [2] A. Zwanenburg et al., "The Image Biomarker Standardization Initiative:
+       Standardized Quantitative Radiomics for High-Throughput Image-based
+       Phenotyping", Radiology 295, 2020, https://doi.org/10.1148/radiol.2020191145;
+       reference manual: https://arxiv.org/abs/1612.07003.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae.radiomics import glcm
+    >>> image = np.array([[[0, 0, 30, 30], [0, 60, 60, 30], [0, 0, 0, 30]]])
+    >>> features = glcm(image, image >= 0, spacing=(1, 1, 1))
+    >>> round(features["contrast"], 3), round(features["joint_entropy"], 3)
+    (1.601, 2.62)
+    """
+    grid = _levels(image, mask, spacing, bin_width, bin_number)
+    offsets = _texture.offsets_between(in_plane)
+    return _floats(_texture.glcm(grid, offsets, merge))
+
+
+def glrlm(
+    image,
+    mask,
+    spacing,
+    *,
+    bin_width=25,
+    bin_number=None,
+    merge=False,
+    in_plane=False,
+):
+    """Return features of the grey level run length matrix.
+
+    It counts how many voxels of one grey level follow each other [1]_, in 13
+    directions. The features are those of IBSI [2]_, under its names.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_slices, n_rows, n_columns)
+        Intensities.
+    mask : ndarray of shape (n_slices, n_rows, n_columns), bool
+        True in the region.
+    spacing : tuple of 3 floats
+        Millimetres between slices, rows and columns. It changes nothing here, so bring
+        all images to one spacing first: texture depends on the size of voxels.
+    bin_width : float, default=25
+        Width of a grey level in units of the intensities. Levels start at a multiple
+        of it. Not used if `bin_number` is given.
+    bin_number : int or None, default=None
+        Number of grey levels between the smallest and largest intensity of the region.
+    merge : bool, default=False
+        True counts all directions together (IBSI: 3D merged). False averages the
+        features of each direction (IBSI: 3D averaged), as pyradiomics does.
+    in_plane : bool, default=False
+        True takes only neighbours within a slice (4 directions in place of 13), for
+        slices that are much thicker than their pixels.
+
+    Returns
+    -------
+    features : dict of str to float
+        Numbers without a unit.
+
+    Raises
+    ------
+    TypeError
+        If `mask` is not of dtype bool.
+    ValueError
+        If shapes differ, `spacing` is not three positive numbers, the mask is empty, an
+        intensity in it is NaN or infinite, `bin_width` or `bin_number` is not positive,
+        or there are more than 65536 levels.
+
+    See Also
+    --------
+    glszm : Zones of one grey level, of any form.
+    RegionFeatures : Such functions as a transformer.
+
+    References
+    ----------
+    .. [1] M. M. Galloway, "Texture analysis using gray level run lengths", Computer
+       Graphics and Image Processing 4, 1975,
+       https://doi.org/10.1016/S0146-664X(75)80008-6.
+    .. [2] A. Zwanenburg et al., "The Image Biomarker Standardization Initiative:
+       Standardized Quantitative Radiomics for High-Throughput Image-based
+       Phenotyping", Radiology 295, 2020, https://doi.org/10.1148/radiol.2020191145;
+       reference manual: https://arxiv.org/abs/1612.07003.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae.radiomics import glrlm
+    >>> image = np.array([[[0, 0, 30, 30], [0, 60, 60, 30], [0, 0, 0, 30]]])
+    >>> features = glrlm(image, image >= 0, spacing=(1, 1, 1))
+    >>> round(features["long_run_emphasis"], 3), round(features["run_percentage"], 3)
+    (1.408, 0.923)
+    """
+    grid = _levels(image, mask, spacing, bin_width, bin_number)
+    offsets = _texture.offsets_between(in_plane)
+    return _floats(_texture.glrlm(grid, offsets, merge))
+
+
+def glszm(
+    image,
+    mask,
+    spacing,
+    *,
+    bin_width=25,
+    bin_number=None,
+    in_plane=False,
+):
+    """Return features of the grey level size zone matrix.
+
+    It counts the voxels of each zone of one grey level [1]_: voxels that touch at a
+    face, edge or corner. The features are those of IBSI [2]_, under its names.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_slices, n_rows, n_columns)
+        Intensities.
+    mask : ndarray of shape (n_slices, n_rows, n_columns), bool
+        True in the region.
+    spacing : tuple of 3 floats
+        Millimetres between slices, rows and columns. It changes nothing here, so bring
+        all images to one spacing first: texture depends on the size of voxels.
+    bin_width : float, default=25
+        Width of a grey level in units of the intensities. Levels start at a multiple
+        of it. Not used if `bin_number` is given.
+    bin_number : int or None, default=None
+        Number of grey levels between the smallest and largest intensity of the region.
+    in_plane : bool, default=False
+        True takes only neighbours within a slice (8 in place of 26), for slices
+        that are much thicker than their pixels.
+
+    Returns
+    -------
+    features : dict of str to float
+        Numbers without a unit.
+
+    Raises
+    ------
+    TypeError
+        If `mask` is not of dtype bool.
+    ValueError
+        If shapes differ, `spacing` is not three positive numbers, the mask is empty, an
+        intensity in it is NaN or infinite, `bin_width` or `bin_number` is not positive,
+        or there are more than 65536 levels.
+
+    See Also
+    --------
+    glrlm : Runs of one grey level along a line.
+    RegionFeatures : Such functions as a transformer.
+
+    References
+    ----------
+    .. [1] G. Thibault et al., "Advanced Statistical Matrices for Texture
+       Characterization: Application to Cell Classification", IEEE Transactions on
+       Biomedical Engineering 61, 2014, https://doi.org/10.1109/TBME.2013.2284600.
+    .. [2] A. Zwanenburg et al., "The Image Biomarker Standardization Initiative:
+       Standardized Quantitative Radiomics for High-Throughput Image-based
+       Phenotyping", Radiology 295, 2020, https://doi.org/10.1148/radiol.2020191145;
+       reference manual: https://arxiv.org/abs/1612.07003.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae.radiomics import glszm
+    >>> image = np.array([[[0, 0, 30, 30], [0, 60, 60, 30], [0, 0, 0, 30]]])
+    >>> features = glszm(image, image >= 0, spacing=(1, 1, 1))
+    >>> round(features["large_zone_emphasis"], 3), round(features["zone_percentage"], 3)
+    (18.667, 0.25)
+    """
+    grid = _levels(image, mask, spacing, bin_width, bin_number)
+    offsets = _texture.offsets_between(in_plane)
+    return _floats(_texture.glszm(grid, offsets))
+
+
+def gldm(
+    image,
+    mask,
+    spacing,
+    *,
+    bin_width=25,
+    bin_number=None,
+    in_plane=False,
+):
+    """Return features of the grey level dependence matrix.
+
+    It counts how many of the 26 neighbours of a voxel have its grey level, and the
+    voxel itself [1]_. IBSI [2]_ calls it the neighbouring grey level dependence matrix;
+    the features are those of IBSI, under its names.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_slices, n_rows, n_columns)
+        Intensities.
+    mask : ndarray of shape (n_slices, n_rows, n_columns), bool
+        True in the region.
+    spacing : tuple of 3 floats
+        Millimetres between slices, rows and columns. It changes nothing here, so bring
+        all images to one spacing first: texture depends on the size of voxels.
+    bin_width : float, default=25
+        Width of a grey level in units of the intensities. Levels start at a multiple
+        of it. Not used if `bin_number` is given.
+    bin_number : int or None, default=None
+        Number of grey levels between the smallest and largest intensity of the region.
+    in_plane : bool, default=False
+        True takes only neighbours within a slice (8 in place of 26), for slices
+        that are much thicker than their pixels.
+
+    Returns
+    -------
+    features : dict of str to float
+        Numbers without a unit.
+
+    Raises
+    ------
+    TypeError
+        If `mask` is not of dtype bool.
+    ValueError
+        If shapes differ, `spacing` is not three positive numbers, the mask is empty, an
+        intensity in it is NaN or infinite, `bin_width` or `bin_number` is not positive,
+        or there are more than 65536 levels.
+
+    See Also
+    --------
+    ngtdm : Differences between a voxel and its neighbours.
+    RegionFeatures : Such functions as a transformer.
+
+    References
+    ----------
+    .. [1] C. Sun and W. G. Wee, "Neighboring gray level dependence matrix for texture
+       classification", Computer Vision, Graphics, and Image Processing 23, 1983,
+       https://doi.org/10.1016/0734-189X(83)90032-4.
+    .. [2] A. Zwanenburg et al., "The Image Biomarker Standardization Initiative:
+       Standardized Quantitative Radiomics for High-Throughput Image-based
+       Phenotyping", Radiology 295, 2020, https://doi.org/10.1148/radiol.2020191145;
+       reference manual: https://arxiv.org/abs/1612.07003.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae.radiomics import gldm
+    >>> image = np.array([[[0, 0, 30, 30], [0, 60, 60, 30], [0, 0, 0, 30]]])
+    >>> features = gldm(image, image >= 0, spacing=(1, 1, 1))
+    >>> round(features["low_dependence_emphasis"], 3)
+    0.143
+    """
+    grid = _levels(image, mask, spacing, bin_width, bin_number)
+    offsets = _texture.offsets_between(in_plane)
+    return _floats(_texture.gldm(grid, offsets))
+
+
+def ngtdm(
+    image,
+    mask,
+    spacing,
+    *,
+    bin_width=25,
+    bin_number=None,
+    in_plane=False,
+):
+    """Return features of the neighbourhood grey tone difference matrix.
+
+    It adds up, by grey level, how far voxels are from the mean of their 26 neighbours
+    in the region [1]_. The features are those of IBSI [2]_, under its names.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_slices, n_rows, n_columns)
+        Intensities.
+    mask : ndarray of shape (n_slices, n_rows, n_columns), bool
+        True in the region.
+    spacing : tuple of 3 floats
+        Millimetres between slices, rows and columns. It changes nothing here, so bring
+        all images to one spacing first: texture depends on the size of voxels.
+    bin_width : float, default=25
+        Width of a grey level in units of the intensities. Levels start at a multiple
+        of it. Not used if `bin_number` is given.
+    bin_number : int or None, default=None
+        Number of grey levels between the smallest and largest intensity of the region.
+    in_plane : bool, default=False
+        True takes only neighbours within a slice (8 in place of 26), for slices
+        that are much thicker than their pixels.
+
+    Returns
+    -------
+    features : dict of str to float
+        NaN if no two voxels of the region are neighbours. Where no voxel differs from
+        its neighbours, `coarseness` is 1e6 and the others are 0.
+
+    Raises
+    ------
+    TypeError
+        If `mask` is not of dtype bool.
+    ValueError
+        If shapes differ, `spacing` is not three positive numbers, the mask is empty, an
+        intensity in it is NaN or infinite, `bin_width` or `bin_number` is not positive,
+        or there are more than 65536 levels.
+
+    See Also
+    --------
+    gldm : Numbers of neighbours of one grey level.
+    RegionFeatures : Such functions as a transformer.
+
+    References
+    ----------
+    .. [1] M. Amadasun and R. King, "Textural features corresponding to textural
+       properties", IEEE Transactions on Systems, Man, and Cybernetics 19, 1989,
+       https://doi.org/10.1109/21.44046.
+    .. [2] A. Zwanenburg et al., "The Image Biomarker Standardization Initiative:
+       Standardized Quantitative Radiomics for High-Throughput Image-based
+       Phenotyping", Radiology 295, 2020, https://doi.org/10.1148/radiol.2020191145;
+       reference manual: https://arxiv.org/abs/1612.07003.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae.radiomics import ngtdm
+    >>> image = np.array([[[0, 0, 30, 30], [0, 60, 60, 30], [0, 0, 0, 30]]])
+    >>> features = ngtdm(image, image >= 0, spacing=(1, 1, 1))
+    >>> round(features["coarseness"], 3), round(features["busyness"], 3)
+    (0.331, 4.535)
+    """
+    grid = _levels(image, mask, spacing, bin_width, bin_number)
+    offsets = _texture.offsets_between(in_plane)
+    return _floats(_texture.ngtdm(grid, offsets))
+
+
+_FUNCTIONS = {
+    function.__name__: function
+    for function in (
+        first_order,
+        shape,
+        intensity_histogram,
+        glcm,
+        glrlm,
+        glszm,
+        gldm,
+        ngtdm,
+    )
+}
 
 
 class RegionFeatures(DocumentedMixin, TransformerMixin, BaseEstimator):
@@ -214,12 +694,18 @@ class RegionFeatures(DocumentedMixin, TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    features : {"first_order", "shape"}, callable, list of these, or dict, \
+    features : {"first_order", "shape", "intensity_histogram", "glcm", "glrlm", \
+            "glszm", "gldm", "ngtdm"}, callable, extractor, list of these, or dict, \
             default=("first_order", "shape")
         What to compute. A callable takes `(image, mask, spacing)`, as `first_order`
         does, and returns a dict of names to numbers, with the same names for every
         case. It is known by its `__name__`; a dict of names to callables gives
-        others.
+        others. Settings of a function are set by `functools.partial`:
+        ``partial(glcm, bin_width=0.5)``.
+
+        An extractor has a method `execute(image, mask)`, as pyradiomics' has. It gets
+        images of SimpleITK and a mask of 0 and 1, and returns a dict too, of which
+        names that start with "diagnostics_" are left out.
     loader : VolumeLoader or None, default=None
         What reads the cases: an object with a method `load_cases(X)` that yields them
         in order, and None for a case that it could not load. A case has attributes
@@ -237,6 +723,7 @@ class RegionFeatures(DocumentedMixin, TransformerMixin, BaseEstimator):
     --------
     first_order : The intensities of a region.
     shape : The form of a region.
+    glcm : The texture of a region; others are named there.
 
     Notes
     -----
@@ -262,7 +749,14 @@ class RegionFeatures(DocumentedMixin, TransformerMixin, BaseEstimator):
     """
 
     _parameter_constraints = {
-        "features": [StrOptions(set(_FUNCTIONS)), callable, list, tuple, dict],
+        "features": [
+            StrOptions(set(_FUNCTIONS)),
+            HasMethods("execute"),
+            callable,
+            list,
+            tuple,
+            dict,
+        ],
         "loader": [HasMethods("load_cases"), None],
     }
 
@@ -372,7 +866,7 @@ class RegionFeatures(DocumentedMixin, TransformerMixin, BaseEstimator):
 
 def _functions(features):
     """Return the functions to call, by name."""
-    if isinstance(features, str) or callable(features):
+    if not isinstance(features, list | tuple | Mapping):
         features = [features]
     if not isinstance(features, Mapping):
         names = [_name(function) for function in features]
@@ -387,18 +881,42 @@ def _functions(features):
 def _name(function):
     if isinstance(function, str):
         return function
+    if isinstance(function, partial):
+        return _name(function.func)
     return getattr(function, "__name__", type(function).__name__)
 
 
 def _function(function):
+    if hasattr(function, "execute"):
+        return partial(_execute, function)
     if callable(function):
         return function
     if function not in list(_FUNCTIONS):
         raise ValueError(
-            "`features` must hold callables or names among "
+            "`features` must hold callables, extractors or names among "
             f"{sorted(_FUNCTIONS)}, got {function!r}."
         )
     return _FUNCTIONS[function]
+
+
+def _execute(extractor, image, mask, spacing):
+    """Call an extractor that takes images of SimpleITK."""
+    try:
+        import SimpleITK
+    except ImportError as error:
+        raise ImportError(
+            "An extractor with `execute` needs SimpleITK: pip install "
+            "'skvae[radiomics]'"
+        ) from error
+
+    images = []
+    for array in (np.asarray(image), np.asarray(mask, dtype=np.uint8)):
+        images.append(SimpleITK.GetImageFromArray(array))
+        images[-1].SetSpacing([float(length) for length in reversed(spacing)])
+    features = extractor.execute(*images)
+    return {
+        name: features[name] for name in features if not name.startswith("diagnostics_")
+    }
 
 
 def _describe(case, number, functions):
@@ -459,6 +977,23 @@ def _check_region(image, mask, spacing):
             "NaN or infinite. Fill them, or leave them out of the mask."
         )
     return values, mask, spacing
+
+
+def _levels(image, mask, spacing, bin_width, bin_number):
+    """Return the grey levels of a region in their box, checked."""
+    if not (isinstance(bin_width, Real) and 0 < bin_width < np.inf):
+        raise ValueError(f"`bin_width` must be a positive number, got {bin_width!r}.")
+    if bin_number is not None and bin_number not in range(1, _texture.MAX_LEVELS + 1):
+        raise ValueError(
+            f"`bin_number` must be an int from 1 to {_texture.MAX_LEVELS} or None, got "
+            f"{bin_number}."
+        )
+    _, mask, _ = _check_region(image, mask, spacing)
+    return _texture.discretise(np.asarray(image), mask, bin_width, bin_number)
+
+
+def _floats(features):
+    return {name: float(value) for name, value in features.items()}
 
 
 def _moments(values):

@@ -22,7 +22,7 @@ ROOT = Path(skvae.__file__).parent
 # A file imports only from floors below its own.
 FLOORS = [
     {"_cache", "_documentation", "_fingerprint", "_random", "_trees", "_validation"}
-    | {"datasets"},
+    | {"_texture", "datasets"},
     {"dicom", "nn", "radiomics"},
     {"architectures", "_callbacks", "_net", "_threads"},
     {"_base", "_ae", "_vae", "_adversarial", "_aae", "_supervised_aae"}

@@ -143,7 +143,7 @@ def _functions(features):
     """Name the functions that compute features, with their settings."""
     if isinstance(features, Mapping):
         return [f"{name}: {value_of(features[name])}" for name in features]
-    if isinstance(features, str) or callable(features):
+    if not isinstance(features, list | tuple):
         features = [features]
     return [f if isinstance(f, str) else value_of(f) for f in features]
 
