@@ -1,13 +1,14 @@
 """Autoencoders that behave like scikit-learn."""
 
 from ._aae import AAE
-from ._aae_classifier import AAEClassifier, AAEClusterer
+from ._aae_classifier import AAEClassifier
+from ._aae_clusterer import AAEClusterer
 from ._adversarial import DiscriminatorWarning
 from ._ae import AE
 from ._cache import CacheWarning
 from ._supervised_aae import SupervisedAAE
 from ._vae import VAE, PosteriorCollapseWarning
-from .architectures import MLP, Conv, ResNet
+from .architectures import MLP, Conv, Discriminator, ResNet
 
 __version__ = "0.1.0"
 
@@ -20,6 +21,7 @@ __all__ = [
     "AAEClusterer",
     "CacheWarning",
     "Conv",
+    "Discriminator",
     "DiscriminatorWarning",
     "PosteriorCollapseWarning",
     "ResNet",

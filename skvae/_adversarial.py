@@ -4,24 +4,27 @@ import warnings
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseAutoencoder, transforms_to_codes
+from ._documentation import inherit_documentation
 from ._random import draw_seed
 from ._validation import (
     HasMethods,
     StrOptions,
+    arguments_of,
     at_least,
     check_codes,
     check_labels,
     check_rows,
     known_labels,
-    positive,
-    share,
     side_by_side,
+    to_numpy,
     type_in,
 )
+from .architectures import Discriminator
 
 _WON = 0.1  # nats, of the 1.39 of a discriminator that has to guess
 _MANY_EPOCHS = 10
@@ -31,8 +34,52 @@ class DiscriminatorWarning(UserWarning):
     """The discriminator tells codes from the prior, and the encoder can't follow."""
 
 
+@inherit_documentation
 class BaseAdversarial(BaseAutoencoder):
-    """Parameters and methods of all models whose codes are held to a prior."""
+    """Parameters and methods of all models whose codes are held to a prior.
+
+    Parameters
+    ----------
+    prior : str, object or callable, default="normal"
+        What the codes are held to: "normal", "uniform", "gaussian_mixture",
+        "swiss_roll", an object such as ``skvae.nn.Normal(scale=5.0)``, or a function
+        ``prior(n_samples, rng)`` that draws codes of shape (n_samples, n_components)
+        from a ``numpy.random.Generator``. Those with ``by_class=True`` give each class
+        in `y` a place of its own; `AAEClusterer` knows of none and refuses them.
+    posterior : {"deterministic", "gaussian"}, default="deterministic"
+        Whether a sample has one code, or a Gaussian of codes of mean ``mu`` and
+        log-variance ``logvar``.
+    adversarial_weight : float, default=0.5
+        How strongly the codes are drawn to the prior, next to the reconstruction: the
+        adversaries take steps of ``adversarial_weight * learning_rate``. 0 leaves the
+        codes free.
+    discriminator : Discriminator or None, default=None
+        Layers, dropout, learning rate and spectral norm of each discriminator; None
+        takes the defaults of `Discriminator`.
+    input_noise : float, default=0.0
+        Standard deviation of noise added to the encoder's input in training, in units
+        of the spread of the data (of the data themselves for
+        ``likelihood="bernoulli"``). More of it makes codes robust, and the model a
+        denoiser.
+    layer : str or list of str, default="mu"
+        What `transform` returns: "mu", "logvar" (of a Gaussian posterior), "z" (a draw
+        from it, the same for equal samples; else `mu` itself) or any other key of
+        `layer_names_`. It may be changed after `fit`.
+
+    Attributes
+    ----------
+    history_ : list of dict
+        Per epoch: "train_loss", its terms for each phase ("reconstruction_loss",
+        "discriminator_loss", "generator_loss"), "valid_loss" (without the
+        adversaries) if there are held-out samples, and the duration "dur" in seconds.
+    loss_curve_ : list of float
+        Sum of the losses of all phases after each epoch, in nats per sample.
+
+    Warns
+    -----
+    DiscriminatorWarning
+        If the discriminator tells codes from the prior without error for many epochs.
+    """
 
     _parameter_constraints = {
         **BaseAutoencoder._parameter_constraints,
@@ -43,27 +90,16 @@ class BaseAdversarial(BaseAutoencoder):
         ],
         "posterior": [StrOptions({"deterministic", "gaussian"})],
         "adversarial_weight": [at_least(0)],
-        "discriminator_hidden_layer_sizes": ["array-like"],
-        "discriminator_dropout": [share],
-        "discriminator_learning_rate": [positive, None],
-        "spectral_norm": ["boolean"],
+        "discriminator": [Discriminator, None],
         "input_noise": [at_least(0)],
     }
-    _examples = BaseAutoencoder._examples | {"prior": "Normal()"}
-    _discriminator = (
-        "discriminator_hidden_layer_sizes",
-        "discriminator_dropout",
-        "spectral_norm",
-    )
-    _structure = (
-        *BaseAutoencoder._structure,
-        *("prior", "posterior", *_discriminator),
-    )
-    _objective = ("posterior", "input_noise", *_discriminator)
-    _engine = (
-        *BaseAutoencoder._engine,
-        *("adversarial_weight", "discriminator_learning_rate"),
-    )
+    _examples = BaseAutoencoder._examples | {
+        "prior": "Normal()",
+        "discriminator": "Discriminator()",
+    }
+    _structure = (*BaseAutoencoder._structure, "prior", "posterior", "discriminator")
+    _objective = ("posterior", "input_noise")
+    _engine = (*BaseAutoencoder._engine, "adversarial_weight")
 
     def __init__(
         self,
@@ -75,13 +111,11 @@ class BaseAdversarial(BaseAutoencoder):
         prior="normal",
         posterior="deterministic",
         adversarial_weight=0.5,
-        discriminator_hidden_layer_sizes=(128, 64),
-        discriminator_dropout=0.0,
-        discriminator_learning_rate=None,
-        spectral_norm=False,
+        discriminator=None,
         input_noise=0.0,
         layer="mu",
         learning_rate=1e-3,
+        weight_decay=0.0,
         batch_size=128,
         max_iter=100,
         early_stopping=False,
@@ -95,33 +129,11 @@ class BaseAdversarial(BaseAutoencoder):
         random_state=None,
         verbose=0,
     ):
-        super().__init__(
-            n_components,
-            architecture=architecture,
-            image_shape=image_shape,
-            likelihood=likelihood,
-            layer=layer,
-            learning_rate=learning_rate,
-            batch_size=batch_size,
-            max_iter=max_iter,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            tol=tol,
-            warm_start=warm_start,
-            memory=memory,
-            callbacks=callbacks,
-            device=device,
-            random_state=random_state,
-            verbose=verbose,
-        )
+        super().__init__(**arguments_of(BaseAutoencoder, locals()))
         self.prior = prior
         self.posterior = posterior
         self.adversarial_weight = adversarial_weight
-        self.discriminator_hidden_layer_sizes = discriminator_hidden_layer_sizes
-        self.discriminator_dropout = discriminator_dropout
-        self.discriminator_learning_rate = discriminator_learning_rate
-        self.spectral_norm = spectral_norm
+        self.discriminator = discriminator
         self.input_noise = input_noise
 
     def sample_codes(self, n_samples=1, y=None, *, random_state=None):
@@ -129,16 +141,9 @@ class BaseAdversarial(BaseAutoencoder):
 
         Parameters
         ----------
-        n_samples : int, default=1
         y : scalar, array-like of shape (n_samples,) or None, default=None
             Class of each code, or of all, if the prior is tied to classes. None draws
             classes by `class_prior_`.
-        random_state : int, RandomState instance or None, default=None
-            None repeats the same draws in each call on one fitted model.
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, n_components), float32
         """
         rng = self._check_sampling(n_samples, random_state)
         if y is None:
@@ -152,12 +157,8 @@ class BaseAdversarial(BaseAutoencoder):
         return self._draw_codes(n_samples, rng, self._numbers_of(y, n_samples))
 
     def _module_options(self):
-        from .architectures import check_widths
-
-        options = super()._module_options()
-        name = "discriminator_hidden_layer_sizes"
-        return options | {
-            name: check_widths(name, options[name]),
+        return super()._module_options() | {
+            "discriminator": _resolved(self.discriminator).network_options(),
             "prior": self._new_prior(),
             "class_prior": list(map(float, getattr(self, "class_prior_", ()))),
         }
@@ -179,11 +180,16 @@ class BaseAdversarial(BaseAutoencoder):
 
         return super()._tables() | {"prior": PRIORS}
 
+    def _plain(self, name, value):
+        if name == "discriminator":  # whose learning rate may change
+            return clone(_resolved(value)).set_params(learning_rate=None)
+        return super()._plain(name, value)
+
     def _phase_rates(self):
         # Adam divides constant factors out of a gradient: a weight on a loss would
         # change nothing, one on the steps does.
         generator = self.adversarial_weight * self.learning_rate
-        discriminator = self.discriminator_learning_rate
+        discriminator = _resolved(self.discriminator).learning_rate
         return {
             "discriminator": generator if discriminator is None else discriminator,
             "generator": generator,
@@ -240,15 +246,16 @@ class BaseAdversarial(BaseAutoencoder):
             warnings.warn(
                 f"The discriminator has won: {won[0]} was below {_WON} nats for the "
                 f"last {len(last)} epochs (it is 1.39 where samples look like draws "
-                "from the prior). Lower `discriminator_learning_rate`, raise "
-                "`adversarial_weight`, or set spectral_norm=True"
+                "from the prior). Raise `adversarial_weight`, or give a "
+                "Discriminator of lower `learning_rate` or with spectral_norm=True"
                 f"{class_noise}.",
                 DiscriminatorWarning,
                 stacklevel=5,
             )
 
 
-class ClassDecoder:
+@inherit_documentation
+class ClassDecoder(BaseAdversarial):
     """Methods of models whose decoder is told the class beside the code.
 
     The model has `classes_` and `class_prior_`, both of shape (n_classes,).
@@ -257,40 +264,28 @@ class ClassDecoder:
     __metadata_request__inverse_transform = {"y": True}
 
     @available_if(transforms_to_codes)
-    def inverse_transform(self, Z, y=None):
+    def inverse_transform(self, X, y=None):
         """Decode latent codes as samples of given classes.
 
         Only there if `layer` is "mu" or "z".
 
         Parameters
         ----------
-        Z : array-like of shape (n_samples, n_components)
         y : scalar, array-like of shape (n_samples,) or None, default=None
             Class of each sample, or of all. None averages over the classes, weighted by
             `class_prior_`.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features) or (n_samples, ...)
-            Means of the likelihood, of the rank and precision that `fit` saw.
         """
         check_is_fitted(self)
-        return self._decode_as(check_codes(Z, *self.layer_names_["mu"]), y)
+        return self._decode_as(check_codes(X, *self.layer_names_["mu"]), y)
 
     def reconstruct(self, X, y=None):
         """Encode samples, and decode their `mu` as samples of given classes.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
         y : scalar, array-like of shape (n_samples,) or None, default=None
             Class of each sample, or of all. None averages over the classes, weighted by
             `class_prior_`.
-
-        Returns
-        -------
-        X_hat : ndarray of the shape of X
-            Of the precision that `fit` saw.
         """
         check_is_fitted(self)
         rows, shape = check_rows(self, X, reset=False)
@@ -302,16 +297,8 @@ class ClassDecoder:
 
         Parameters
         ----------
-        n_samples : int, default=1
         y : scalar, array-like of shape (n_samples,) or None, default=None
             Class of each sample, or of all. None draws classes by `class_prior_`.
-        random_state : int, RandomState instance or None, default=None
-            None repeats the same draws in each call on one fitted model.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features) or (n_samples, ...)
-            Means of the likelihood, of the rank and precision that `fit` saw.
         """
         rng = self._check_sampling(n_samples, random_state)
         numbers = None if y is None else self._numbers_of(y, n_samples)
@@ -340,6 +327,86 @@ class ClassDecoder:
         """Append classes to codes, one-hot."""
         one_hot = np.eye(len(self.classes_), dtype=np.float32)
         return side_by_side(codes, one_hot[numbers])
+
+
+@inherit_documentation
+class ClassEncoder(ClassDecoder):
+    """What models share that find the classes of samples beside their codes.
+
+    Parameters
+    ----------
+    n_components : int, default=10
+        Size of the style. A larger one keeps more detail.
+    class_noise : float, default=0.3
+        Standard deviation of noise on the probabilities of the classes before their
+        discriminator sees them in training. Without it, that none of them is exactly 0
+        or 1 would give them away.
+    layer : str or list of str, default="mu"
+        What `transform` returns: "mu" (the style), "proba" (the probabilities of the
+        classes or clusters), both as a list, "logvar" (of a Gaussian posterior), "z" (a
+        draw from it, the same for equal samples; else `mu` itself) or any other key of
+        `layer_names_`. It may be changed after `fit`.
+
+    Attributes
+    ----------
+    history_ : list of dict
+        Per epoch: "train_loss", its terms for each phase ("reconstruction_loss",
+        "discriminator_loss", "generator_loss", "class_discriminator_loss",
+        "class_generator_loss", in `AAEClassifier` "classification_loss"), "valid_loss"
+        (without the adversaries) if there are held-out samples, and the duration "dur"
+        in seconds.
+    """
+
+    _parameter_constraints = {
+        **BaseAdversarial._parameter_constraints,
+        "class_noise": [at_least(0)],
+    }
+    _objective = (*BaseAdversarial._objective, "class_noise")
+
+    def predict_proba(self, X):
+        """Return the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes), float32
+            Columns in the order of `classes_`.
+        """
+        return self.extract(X, "proba")["proba"]
+
+    def predict(self, X):
+        """Return the most probable class of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+        """
+        proba = self.predict_proba(X)
+        return self.classes_[to_numpy(proba).argmax(axis=1)]
+
+    def reconstruct(self, X, y=None):
+        """Encode samples, and decode their `mu` as samples of some class.
+
+        Parameters
+        ----------
+        y : scalar, array-like of shape (n_samples,) or None, default=None
+            Class of each sample, or of all. None takes the probabilities of the classes
+            that the model finds.
+        """
+        if y is None:
+            return BaseAdversarial.reconstruct(self, X)
+        return super().reconstruct(X, y)
+
+
+def _resolved(discriminator):
+    return Discriminator() if discriminator is None else discriminator
 
 
 def _labels_in(classes, unlabelled=None):

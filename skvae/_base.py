@@ -101,6 +101,91 @@ class BaseAutoencoder(
     A subclass names its torch module in `_module_name` and those of its parameters that
     the module takes in `_objective`. It defines `_draw_codes(n_samples, rng)`, which
     returns codes of shape (n_samples, n_components), float32.
+
+    A subclass has the decorator `inherit_documentation`: its docstring describes what
+    it adds, and the rest comes from here.
+
+    Parameters
+    ----------
+    n_components : int, default=10
+        Size of the code. A larger one keeps more detail.
+    architecture : {"mlp", "conv", "resnet"}, object or tuple, default="mlp"
+        The networks: a name for the defaults of `MLP`, `Conv` or `ResNet`; such an
+        object; any object with the methods ``encoder(sample_shape)`` and
+        ``decoder(n_inputs, sample_shape)``; a pair (encoder, decoder) of
+        ``torch.nn.Module``, or one that has both as parts, which are copied and trained
+        from the weights they hold.
+    image_shape : tuple of int, default=None
+        Shape of one sample, such as (c, h, w) or (c, d, h, w), for a flat `X` whose
+        axes the networks need. None takes the shape of `X`.
+    likelihood : str or object, default="gaussian"
+        How data are distributed around what the decoder says: "gaussian", "laplace",
+        "bernoulli" (values in [0, 1]), "squared_error", or an object such as
+        ``skvae.nn.Gaussian(scale=1.0)``.
+    layer : str or list of str, default="mu"
+        What `transform` returns: "mu", "z" (where the code has no variance, the same)
+        or any other key of `layer_names_`. It may be changed after `fit`.
+    learning_rate : float, default=1e-3
+        Step size of Adam. A larger one learns faster, until the loss diverges.
+    weight_decay : float, default=0.0
+        How strongly each step also pulls weights towards zero: by the share
+        ``learning_rate * weight_decay`` (AdamW; Loshchilov and Hutter 2019,
+        https://arxiv.org/abs/1711.05101). More of it keeps the networks simpler.
+        Biases, gains of normalization and the parameters of the likelihood are left
+        alone.
+    batch_size : int, default=128
+        Samples per training step.
+    max_iter : int, default=100
+        Number of epochs, or the most of them with `early_stopping`.
+    early_stopping : bool, default=False
+        Whether to stop when the loss on held-out samples stops falling, and to keep the
+        weights of the best epoch. Those samples are `X_val` of `fit`, or a share of X.
+    validation_fraction : float, default=0.1
+        Share of the samples (or of their groups) held out for `early_stopping`.
+    n_iter_no_change : int, default=10
+        Epochs without an improvement of at least `tol` before training stops.
+    tol : float, default=1e-4
+        Improvement of the held-out loss that counts, in nats per sample.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the last solution instead of starting anew.
+    memory : str, path or joblib.Memory, default=None
+        Folder where trained networks are kept (of a Memory, its location), so that a
+        search over `layer` or over anything downstream trains each network once per
+        fold. A fit found there runs no callbacks, and ``random_state=None`` then means
+        the draw of the first time. A training that was cut off is not kept.
+    callbacks : list of skorch callbacks, default=None
+        Called during training, as in ``skorch.NeuralNet``. Those given stay as they
+        are: `fit` runs copies of them, which are `callbacks_` afterwards.
+    device : str or torch.device, default="auto"
+        "auto" takes a CUDA device if there is one, else "cpu".
+    random_state : int, RandomState instance or None, default=None
+        Seed of initial weights, batches and noise. The global states of NumPy and
+        PyTorch are never read or written.
+    verbose : int, default=0
+        Whether to show a progress bar with the terms of the loss.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        The trained networks.
+    layer_names_ : dict of str to tuple of int
+        Every valid name for `layer`, with the shape of its output for one sample.
+    sample_shape_ : tuple of int
+        Shape of one sample as the networks see it.
+    n_iter_ : int
+        Number of epochs trained.
+    callbacks_ : list of tuple
+        Name and callback of each that ran in the last training. Empty if the networks
+        came from `memory` or from a pickle.
+    history_ : list of dict
+        Per epoch: "train_loss", its terms ("reconstruction_loss"), "valid_loss" if
+        there are held-out samples, and the duration "dur" in seconds.
+    loss_curve_ : list of float
+        Training loss after each epoch, in nats per sample.
+    n_features_in_ : int
+        Number of values per sample.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the columns of `X`, where it had any.
     """
 
     _parameter_constraints = {
@@ -117,6 +202,7 @@ class BaseAutoencoder(
         ],
         "layer": [str, "array-like"],
         "learning_rate": [positive],
+        "weight_decay": [at_least(0)],
         "batch_size": [at_least(1, Integral)],
         "max_iter": [at_least(1, Integral)],
         "early_stopping": ["boolean"],
@@ -137,7 +223,7 @@ class BaseAutoencoder(
     # Parameters that fix the shape of the networks.
     _structure = ("n_components", "architecture", "image_shape", "likelihood")
     _objective = ()
-    _engine = ("learning_rate", "batch_size")
+    _engine = ("learning_rate", "weight_decay", "batch_size")
 
     def __init__(
         self,
@@ -148,6 +234,7 @@ class BaseAutoencoder(
         likelihood="gaussian",
         layer="mu",
         learning_rate=1e-3,
+        weight_decay=0.0,
         batch_size=128,
         max_iter=100,
         early_stopping=False,
@@ -167,6 +254,7 @@ class BaseAutoencoder(
         self.likelihood = likelihood
         self.layer = layer
         self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.early_stopping = early_stopping
@@ -181,7 +269,19 @@ class BaseAutoencoder(
         self.verbose = verbose
 
     def __init_subclass__(cls, **kwargs):
-        """Let errors name the class, not where its methods come from."""
+        """Let errors name the class, not where its methods come from.
+
+        Parameters
+        ----------
+        **kwargs
+            Defaults that differ from those of the inherited constructor, as in
+            ``class AAE(BaseAdversarial, adversarial_weight=0.25)``.
+        """
+        if "__init__" not in vars(cls) and isinstance(cls.__init__, FunctionType):
+            own = named_after(cls, cls.__init__)
+            for name in kwargs.keys() & own.__kwdefaults__.keys():
+                own.__kwdefaults__[name] = kwargs.pop(name)
+            cls.__init__ = own
         super().__init_subclass__(**kwargs)
         for name in ("fit", "partial_fit"):
             method, general = getattr(cls, name), getattr(BaseAutoencoder, name)
@@ -189,8 +289,6 @@ class BaseAutoencoder(
             if getattr(inner, "__code__", None) is general.__wrapped__.__code__:
                 own = named_after(cls, general.__wrapped__)
                 setattr(cls, name, fit_context(prefer_skip_nested_validation=True)(own))
-        if "__init__" not in vars(cls) and isinstance(cls.__init__, FunctionType):
-            cls.__init__ = named_after(cls, cls.__init__)
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, X_val=None, groups=None):
@@ -216,8 +314,8 @@ class BaseAutoencoder(
         Raises
         ------
         ValueError
-            If a parameter, the shape or the values of `X` are not valid, or if the loss
-            stops being finite. The estimator is then as it was before.
+            If a parameter, the shape or the values of the input are not valid, or if a
+            loss stops being finite. The estimator is then as it was before.
         """
         return self._fit(X, y, X_val, None, groups)
 
@@ -279,20 +377,21 @@ class BaseAutoencoder(
         return self._net.extract(rows, names)
 
     @available_if(transforms_to_codes)
-    def inverse_transform(self, Z):
+    def inverse_transform(self, X):
         """Decode latent codes; only there if `layer` is "mu" or "z".
 
         Parameters
         ----------
-        Z : array-like of shape (n_samples, n_components)
+        X : array-like of shape (n_samples, n_components)
+            Codes, as `transform` returns them.
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features) or (n_samples, ...)
+        X_original : ndarray of shape (n_samples, n_features) or (n_samples, ...)
             Means of the likelihood, of the rank and precision that `fit` saw.
         """
         check_is_fitted(self)
-        return self._decode(check_codes(Z, *self.layer_names_["mu"]))
+        return self._decode(check_codes(X, *self.layer_names_["mu"]))
 
     def reconstruct(self, X):
         """Encode samples and decode their `mu`.
@@ -696,6 +795,7 @@ class BaseAutoencoder(
             architecture=architecture,
             lr=self.learning_rate,
             rates=self._phase_rates(),
+            weight_decay=self.weight_decay,
             batch_size=self.batch_size,
             device=device,
             callbacks=callbacks,

@@ -57,6 +57,8 @@ class Net(NeuralNet):
         put back.
     rates : dict of str to float
         Learning rates of phases that differ from `lr`.
+    weight_decay : float
+        Share of the weights, times the learning rate, that each step takes away.
     callbacks : list of skorch callbacks or None
         The net works with copies of them, its `callbacks_`.
     **kwargs
@@ -64,9 +66,18 @@ class Net(NeuralNet):
     """
 
     def __init__(
-        self, module, *, seed, architecture, rates=None, callbacks=None, **kwargs
+        self,
+        module,
+        *,
+        seed,
+        architecture,
+        rates=None,
+        weight_decay=0.0,
+        callbacks=None,
+        **kwargs,
     ):
         self.seed = seed
+        self.weight_decay = weight_decay
         self.given_callbacks = list(callbacks or [])
         self.observers = ()
         self.rates = rates or {}
@@ -328,6 +339,8 @@ class Net(NeuralNet):
                 terms["loss"].backward(scale, inputs=trained)
                 if on_gradient is not None:
                     on_gradient()
+                if self.weight_decay:
+                    self._decay(trained, optimizer.param_groups[0]["lr"])
                 optimizer.step()
                 for parameter in trained:  # faster than zero_grad
                     parameter.grad = None
@@ -336,6 +349,18 @@ class Net(NeuralNet):
                 terms["loss"] = log["loss"] + terms["loss"]
             log |= terms
         return log
+
+    @torch.no_grad()
+    def _decay(self, parameters, rate):
+        """Pull weights towards zero, as AdamW does.
+
+        That of PyTorch would need a group of parameters that don't decay, hence a
+        second kernel in each step, and a state that changes with `weight_decay`.
+        """
+        spared = set(map(id, self.module_.likelihood.parameters()))
+        for parameter in parameters:
+            if parameter.dim() > 1 and id(parameter) not in spared:
+                parameter.mul_(1 - rate * self.weight_decay)
 
     def _follow_schedule(self):
         """Scale the rates of all phases as a callback scaled that of the first."""

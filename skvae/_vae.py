@@ -7,8 +7,16 @@ from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseAutoencoder
+from ._documentation import inherit_documentation
 from ._random import row_noise
-from ._validation import at_least, check_rows, get_namespace, is_count, to_numpy
+from ._validation import (
+    arguments_of,
+    at_least,
+    check_rows,
+    get_namespace,
+    is_count,
+    to_numpy,
+)
 
 _COLLAPSED = 0.01
 
@@ -17,6 +25,7 @@ class PosteriorCollapseWarning(UserWarning):
     """The code of a VAE carries no information about the data."""
 
 
+@inherit_documentation
 class VAE(BaseAutoencoder):
     r"""Variational autoencoder: codes with a prior, and a bound on the likelihood.
 
@@ -34,21 +43,6 @@ class VAE(BaseAutoencoder):
 
     Parameters
     ----------
-    n_components : int, default=10
-        Size of the code. A larger one keeps more detail.
-    architecture : {"mlp", "conv", "resnet"}, object or tuple, default="mlp"
-        The networks: a name for the defaults of `MLP`, `Conv` or `ResNet`; such an
-        object; any object with the methods ``encoder(sample_shape)`` and
-        ``decoder(n_inputs, sample_shape)``; a pair (encoder, decoder) of
-        ``torch.nn.Module``, or one that has both as parts, which are copied and trained
-        from the weights they hold.
-    image_shape : tuple of int, default=None
-        Shape of one sample, such as (c, h, w) or (c, d, h, w), for a flat `X` whose
-        axes the networks need. None takes the shape of `X`.
-    likelihood : str or object, default="gaussian"
-        How data are distributed around what the decoder says: "gaussian", "laplace",
-        "bernoulli" (values in [0, 1]), "squared_error", or an object such as
-        ``skvae.nn.Gaussian(scale=1.0)``.
     beta : float, default=1.0
         Weight of the Kullback-Leibler term. More than 1 smooths the code and blurs the
         reconstruction (beta-VAE).
@@ -61,61 +55,12 @@ class VAE(BaseAutoencoder):
         What `transform` returns: "mu", "logvar", "z" (a draw from the posterior, the
         same for equal samples) or any other key of `layer_names_`. It may be changed
         after `fit`.
-    learning_rate : float, default=1e-3
-        Step size of Adam. A larger one learns faster, until the loss diverges.
-    batch_size : int, default=128
-        Samples per training step.
-    max_iter : int, default=100
-        Number of epochs, or the most of them with `early_stopping`.
-    early_stopping : bool, default=False
-        Whether to stop when the loss on held-out samples stops falling, and to keep the
-        weights of the best epoch. Those samples are `X_val` of `fit`, or a share of X.
-    validation_fraction : float, default=0.1
-        Share of the samples (or of their groups) held out for `early_stopping`.
-    n_iter_no_change : int, default=10
-        Epochs without an improvement of at least `tol` before training stops.
-    tol : float, default=1e-4
-        Improvement of the held-out loss that counts, in nats per sample.
-    warm_start : bool, default=False
-        Whether `fit` goes on from the last solution instead of starting anew.
-    memory : str, path or joblib.Memory, default=None
-        Folder where trained networks are kept (of a Memory, its location), so that a
-        search over `layer` or over anything downstream trains each network once per
-        fold. A fit found there runs no callbacks, and ``random_state=None`` then means
-        the draw of the first time. A training that was cut off is not kept.
-    callbacks : list of skorch callbacks, default=None
-        Called during training, as in ``skorch.NeuralNet``. Those given stay as they
-        are: `fit` runs copies of them, which are `callbacks_` afterwards.
-    device : str or torch.device, default="auto"
-        "auto" takes a CUDA device if there is one, else "cpu".
-    random_state : int, RandomState instance or None, default=None
-        Seed of initial weights, batches and noise. The global states of NumPy and
-        PyTorch are never read or written.
-    verbose : int, default=0
-        Whether to show a progress bar with the terms of the loss.
 
     Attributes
     ----------
-    module_ : torch.nn.Module
-        The trained networks.
-    layer_names_ : dict of str to tuple of int
-        Every valid name for `layer`, with the shape of its output for one sample.
-    sample_shape_ : tuple of int
-        Shape of one sample as the networks see it.
-    n_iter_ : int
-        Number of epochs trained.
-    callbacks_ : list of tuple
-        Name and callback of each that ran in the last training. Empty if the networks
-        came from `memory` or from a pickle.
     history_ : list of dict
         Per epoch: "train_loss", its terms ("reconstruction_loss", "kl_divergence"),
         "valid_loss" if there are held-out samples, and the duration "dur" in seconds.
-    loss_curve_ : list of float
-        Training loss after each epoch, in nats per sample.
-    n_features_in_ : int
-        Number of values per sample.
-    feature_names_in_ : ndarray of shape (n_features,)
-        Names of the columns of `X`, where it had any.
 
     Warns
     -----
@@ -173,6 +118,7 @@ class VAE(BaseAutoencoder):
         free_bits=0.0,
         layer="mu",
         learning_rate=1e-3,
+        weight_decay=0.0,
         batch_size=128,
         max_iter=100,
         early_stopping=False,
@@ -186,37 +132,17 @@ class VAE(BaseAutoencoder):
         random_state=None,
         verbose=0,
     ):
-        super().__init__(
-            n_components,
-            architecture=architecture,
-            image_shape=image_shape,
-            likelihood=likelihood,
-            layer=layer,
-            learning_rate=learning_rate,
-            batch_size=batch_size,
-            max_iter=max_iter,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            tol=tol,
-            warm_start=warm_start,
-            memory=memory,
-            callbacks=callbacks,
-            device=device,
-            random_state=random_state,
-            verbose=verbose,
-        )
+        super().__init__(**arguments_of(BaseAutoencoder, locals()))
         self.beta = beta
         self.beta_warmup = beta_warmup
         self.free_bits = free_bits
 
-    def score_samples(self, X, n_samples=None):
+    def score_samples(self, X, n_draws=None):
         """Return a lower bound on the log-likelihood of each sample.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
-        n_samples : int or None, default=None
+        n_draws : int or None, default=None
             None gives the evidence lower bound (whatever `beta` was in training). An
             int gives the importance-weighted bound of that many draws, which is tighter
             the more there are (Burda, Grosse and Salakhutdinov 2016,
@@ -229,13 +155,11 @@ class VAE(BaseAutoencoder):
             on the sample only, so that equal samples get equal scores.
         """
         check_is_fitted(self)
-        if not (n_samples is None or is_count(n_samples)):
-            raise ValueError(
-                f"`n_samples` must be an int >= 1 or None, got {n_samples!r}."
-            )
+        if not (n_draws is None or is_count(n_draws)):
+            raise ValueError(f"`n_draws` must be an int >= 1 or None, got {n_draws!r}.")
         rows, _ = check_rows(self, X, reset=False)
         chunks = gen_batches(len(rows), 1024)  # the noise of all rows would be large
-        scores = [self._bound(rows[chunk], n_samples) for chunk in chunks]
+        scores = [self._bound(rows[chunk], n_draws) for chunk in chunks]
         return get_namespace(scores[0])[0].concat(scores)
 
     def _bound(self, rows, n_draws):

@@ -2,6 +2,8 @@
 
 import math
 import warnings
+from functools import cache
+from inspect import signature
 from numbers import Integral, Real
 from types import FunctionType
 
@@ -31,6 +33,7 @@ __all__ = [
     "HasMethods",
     "Numbers",
     "StrOptions",
+    "arguments_of",
     "at_least",
     "check_codes",
     "check_feature_names_in",
@@ -63,6 +66,23 @@ class Numbers(Interval):
         return not isinstance(val, bool | np.bool_) and super().is_satisfied_by(val)
 
 
+def arguments_of(cls, given):
+    """Pick those that the constructor of a base class takes, of all arguments.
+
+    Parameters
+    ----------
+    cls : type
+    given : dict
+        The ``locals()`` of the constructor of a subclass.
+    """
+    return {name: given[name] for name in _names_of_arguments(cls)}
+
+
+@cache
+def _names_of_arguments(cls):
+    return tuple(signature(cls).parameters)
+
+
 def named_after(cls, function):
     """Copy a function of a base class, so that errors of its arguments name `cls`.
 
@@ -75,7 +95,7 @@ def named_after(cls, function):
         argdefs=function.__defaults__,
         closure=function.__closure__,
     )
-    own.__kwdefaults__ = function.__kwdefaults__
+    own.__kwdefaults__ = dict(function.__kwdefaults__ or {})
     own.__doc__ = function.__doc__
     own.__qualname__ = f"{cls.__qualname__}.{function.__name__}"
     return own
@@ -409,15 +429,16 @@ def check_image_shape(image_shape, shape):
     return image_shape
 
 
-def check_codes(Z, n_components):
+def check_codes(X, n_components):
     """Validate latent codes of shape (n_samples, n_components)."""
-    Z = _as_array(Z, "Z")
-    Z = check_array(Z, dtype=get_namespace(Z)[0].float32, order="C", input_name="Z")
-    if Z.shape[1] != n_components:
+    X = _as_array(X, "X")
+    X = check_array(X, dtype=get_namespace(X)[0].float32, order="C", input_name="X")
+    if X.shape[1] != n_components:
         raise ValueError(
-            f"Z must have n_components={n_components} columns, got {Z.shape[1]}."
+            f"X must hold codes of n_components={n_components} columns, got "
+            f"{X.shape[1]}."
         )
-    return Z
+    return X
 
 
 def check_support(rows, likelihood, name="X"):

@@ -1,7 +1,8 @@
 """Architectures: small parameter objects that build an encoder and a decoder.
 
 Anything with the two methods of these classes can stand in their place, and so can a
-pair ``(encoder, decoder)`` of ``torch.nn.Module``.
+pair ``(encoder, decoder)`` of ``torch.nn.Module``. `Discriminator` describes the third
+network of adversarial models.
 """
 
 import copy
@@ -11,24 +12,23 @@ from numbers import Integral
 from sklearn.base import BaseEstimator
 
 from ._documentation import DocumentedMixin
-from ._validation import Numbers, StrOptions, at_least, is_count, share
+from ._validation import Numbers, StrOptions, at_least, is_count, positive, share
 
 _ACTIVATION = StrOptions({"elu", "gelu", "leaky_relu", "relu", "silu", "tanh"})
 _DROPOUT = [share]
 _WIDTHS = ["array-like"]
 
 
-class _Architecture(DocumentedMixin, BaseEstimator):
+class _Network(DocumentedMixin, BaseEstimator):
     """Parameters that are checked when a network is built from them."""
 
     def _doc_link_url_param_generator(self):
         return {"estimator_module": "skvae", "estimator_name": type(self).__name__}
 
+
+class _Architecture(_Network):
     # What is built here draws from no global random state and never changes its input.
     self_contained = True
-
-    def _doc_link_url_param_generator(self):
-        return {"estimator_module": "skvae", "estimator_name": type(self).__name__}
 
 
 class MLP(_Architecture):
@@ -324,6 +324,77 @@ class ResNet(_Convolutional):
         self.activation = activation
         self.dropout = dropout
         self.spatial_dims = spatial_dims
+
+
+class Discriminator(_Network):
+    """The network that tells codes from draws of a prior: fully connected layers.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of int, default=(128, 64)
+        Widths of its layers.
+    dropout : float, default=0.0
+        Share of the hidden values set to zero in each training step.
+    learning_rate : float or None, default=None
+        Step size of its Adam. None takes that of its adversary, the encoder:
+        ``adversarial_weight * learning_rate`` of the model. It may be changed between
+        trainings that go on.
+    spectral_norm : bool, default=False
+        Whether no layer may stretch distances (Miyato et al. 2018). The discriminator
+        then stays beatable, and learns slower.
+
+    See Also
+    --------
+    AAE : Takes it as `discriminator`, as do the other adversarial models.
+
+    References
+    ----------
+    T. Miyato et al., "Spectral normalization for generative adversarial networks",
+    2018, https://arxiv.org/abs/1802.05957.
+
+    Examples
+    --------
+    >>> from skvae import AAE, Discriminator
+    >>> aae = AAE(discriminator=Discriminator(spectral_norm=True))
+    >>> aae.set_params(discriminator__dropout=0.2)
+    AAE(discriminator=Discriminator(dropout=0.2, spectral_norm=True))
+    """
+
+    _parameter_constraints = {
+        "hidden_layer_sizes": _WIDTHS,
+        "dropout": _DROPOUT,
+        "learning_rate": [positive, None],
+        "spectral_norm": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(128, 64),
+        dropout=0.0,
+        learning_rate=None,
+        spectral_norm=False,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.dropout = dropout
+        self.learning_rate = learning_rate
+        self.spectral_norm = spectral_norm
+
+    def network_options(self):
+        """Return what the network is built from.
+
+        Returns
+        -------
+        options : dict
+            Arguments of `skvae.nn.DiscriminatorModule`.
+        """
+        self._validate_params()
+        return {
+            "hidden_layer_sizes": check_widths(
+                "hidden_layer_sizes", self.hidden_layer_sizes
+            ),
+            "dropout": self.dropout,
+            "spectral_norm": self.spectral_norm,
+        }
 
 
 class _Pair:

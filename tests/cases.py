@@ -8,6 +8,7 @@ from skvae import (
     AAEClassifier,
     AAEClusterer,
     Conv,
+    Discriminator,
     ResNet,
     SupervisedAAE,
 )
@@ -54,8 +55,7 @@ FULL = ("AE", "VAE", "AAE")
 ADVERSARIAL = {
     "gaussian_posterior": {"posterior": "gaussian", "layer": ["z", "logvar"]},
     "regularized": {
-        "spectral_norm": True,
-        "discriminator_dropout": 0.2,
+        "discriminator": Discriminator(dropout=0.2, spectral_norm=True),
         "input_noise": 0.3,
     },
     "uniform": {"prior": "uniform"},

@@ -27,6 +27,7 @@ from skvae import (
     MLP,
     AAEClassifier,
     AAEClusterer,
+    Discriminator,
     DiscriminatorWarning,
     SupervisedAAE,
 )
@@ -90,10 +91,11 @@ def test_history_holds_the_losses_of_all_phases(model, terms, flat):
     assert first["discriminator_loss"] == pytest.approx(2 * np.log(2), abs=0.3)
 
 
-def test_without_adversaries_an_aae_is_an_ae(flat):
+@pytest.mark.parametrize("weight_decay", [0.0, 0.5])
+def test_without_adversaries_an_aae_is_an_ae(weight_decay, flat):
     X, _ = flat
-    aae = AAE(adversarial_weight=0, **QUICK).fit(X)
-    ae = AE(**QUICK).fit(X)
+    aae = AAE(adversarial_weight=0, weight_decay=weight_decay, **QUICK).fit(X)
+    ae = AE(weight_decay=weight_decay, **QUICK).fit(X)
     assert_array_equal(aae.transform(X), ae.transform(X))
     assert_array_equal(aae.score_samples(X), ae.score_samples(X))
 
@@ -106,7 +108,11 @@ def test_every_phase_has_its_learning_rate(flat):
         return [o.param_groups[0]["lr"] for o in optimizers.values()]
 
     assert rates(adversarial_weight=0.5, learning_rate=0.01) == [0.01, 0.005, 0.005]
-    assert rates(discriminator_learning_rate=0.02) == [0.001, 0.02, 0.00025]
+    assert rates(discriminator=Discriminator(learning_rate=0.02)) == [
+        0.001,
+        0.02,
+        0.00025,
+    ]
 
 
 def test_changed_learning_rates_hold_when_training_goes_on(flat):
@@ -117,10 +123,37 @@ def test_changed_learning_rates_hold_when_training_goes_on(flat):
     assert rates == [0.001] * 3
 
 
+def test_discriminators_can_be_searched(flat):
+    X, _ = flat
+    model = AAE(discriminator=Discriminator(), **QUICK)
+    grid = {
+        "discriminator__dropout": [0.0, 0.5],
+        "discriminator": [Discriminator((8,))],
+    }
+    search = GridSearchCV(model, grid, cv=2, refit=False).fit(X)
+    assert len(set(search.cv_results_["mean_test_score"])) == 2
+    with pytest.raises(ValueError, match=r"as `discriminator` first, .* Discriminator"):
+        AAE().set_params(discriminator__dropout=0.5)
+    with pytest.raises(ValueError, match="'dropout' parameter of Discriminator must"):
+        AAE(discriminator=Discriminator(dropout=1.0)).fit(X)
+
+
+def test_of_discriminators_only_the_rate_can_change_when_training_goes_on(flat):
+    X, _ = flat
+    model = AAE(warm_start=True, **QUICK).fit(X)
+    model.set_params(discriminator=Discriminator(learning_rate=0.02)).partial_fit(X)
+    rates = [o.param_groups[0]["lr"] for o in model._net.optimizers_.values()]
+    assert rates == [0.001, 0.02, 0.00025]
+    for other in (Discriminator((8,)), Discriminator(dropout=0.1)):
+        with pytest.raises(ValueError, match="`discriminator` was Discriminator"):
+            model.set_params(discriminator=other).partial_fit(X)
+
+
 def test_a_schedule_holds_for_all_phases(flat):
     X, _ = flat
     schedule = LRScheduler(ExponentialLR, gamma=0.5)
-    model = AAE(discriminator_learning_rate=0.01, callbacks=[schedule], **QUICK).fit(X)
+    judge = Discriminator(learning_rate=0.01)
+    model = AAE(discriminator=judge, callbacks=[schedule], **QUICK).fit(X)
     rates = [o.param_groups[0]["lr"] for o in model._net.optimizers_.values()]
     assert_allclose(rates[0], 1e-3 * 0.5**3)
     assert_allclose(rates[1:], [0.01 * 0.5**2, 0.00025 * 0.5**2])
@@ -146,8 +179,9 @@ def test_frozen_parts_stay_as_they_are(flat):
 
 def test_discriminators_learn_from_codes_alone(flat):
     X, _ = flat
-    still = AAE(discriminator_learning_rate=1e-12, **QUICK).fit(X)
-    again = AAE(discriminator_learning_rate=1e-12, warm_start=True, **QUICK).fit(X)
+    judge = Discriminator(learning_rate=1e-12)
+    still = AAE(discriminator=judge, **QUICK).fit(X)
+    again = AAE(discriminator=judge, warm_start=True, **QUICK).fit(X)
     for one, other in zip(
         still.module_.discriminator.parameters(),
         again.fit(X).module_.discriminator.parameters(),
@@ -189,7 +223,8 @@ def test_input_noise_is_for_training(flat):
 @pytest.mark.filterwarnings("ignore::skvae.DiscriminatorWarning")
 def test_noise_on_the_classes_blinds_their_discriminator(model, flat):
     X, y = flat
-    options = {"adversarial_weight": 0.01, "discriminator_learning_rate": 5e-3}
+    judge = Discriminator(learning_rate=5e-3)
+    options = {"adversarial_weight": 0.01, "discriminator": judge}
     clear, blind = (
         model(class_noise=noise, max_iter=20, random_state=0, **options)
         .fit(X, some_of(y, 2))
@@ -267,11 +302,10 @@ def test_no_seed_diverges_or_collapses_on_defaults(seed, flat):
 
 def test_a_discriminator_that_wins_is_reported(flat):
     X, _ = flat
-    model = AAE(
-        adversarial_weight=1e-3, discriminator_learning_rate=2e-3, random_state=0
-    )
+    judge = Discriminator(learning_rate=2e-3)
+    model = AAE(adversarial_weight=1e-3, discriminator=judge, random_state=0)
     with pytest.warns(
-        DiscriminatorWarning, match="Lower `discriminator_learning_rate`"
+        DiscriminatorWarning, match="a Discriminator of lower `learning_rate`"
     ):
         model.fit(X)
     losses = [row["discriminator_loss"] for row in model.history_[-25:]]
@@ -415,8 +449,8 @@ def test_supervised_errors_name_the_labels(flat):
     pair = torch.nn.Linear(64, 8), torch.nn.Linear(10, 64)
     with pytest.raises(ValueError, match=r"inputs of shape \(20,\), the code and the"):
         SupervisedAAE(architecture=pair, **QUICK).fit(X, y)
-    with pytest.raises(ValueError, match="`discriminator_hidden_layer_sizes` must"):
-        SupervisedAAE(discriminator_hidden_layer_sizes=(0,), **QUICK).fit(X, y)
+    with pytest.raises(ValueError, match="`hidden_layer_sizes` must hold ints >= 1"):
+        SupervisedAAE(discriminator=Discriminator((0,)), **QUICK).fit(X, y)
     with pytest.raises(ValueError, match="`y` lacks 1 labels; SupervisedAAE needs"):
         model.fit(X, [None, *NAMES[y[1:]]])
     with pytest.raises(TypeError, match=r"`y` mixes strings with other labels"):
@@ -688,7 +722,11 @@ def test_early_stopping_leaves_samples_of_each_class_to_train_on(
 def test_clusters_are_found():
     X, y = make_blobs(300, n_features=5, centers=4, random_state=0)
     model = AAEClusterer(
-        4, architecture=MLP((64,)), max_iter=60, batch_size=32, random_state=0
+        n_clusters=4,
+        architecture=MLP((64,)),
+        max_iter=60,
+        batch_size=32,
+        random_state=0,
     )
     labels = model.fit_predict(X)
     assert adjusted_rand_score(y, labels) > 0.6

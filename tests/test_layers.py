@@ -229,6 +229,7 @@ def test_anything_that_matters_trains_anew(digits, trainings, tmp_path):
     fits = [
         lambda: clone(model).set_params(n_components=4).fit(X),
         lambda: clone(model).set_params(beta=2.0).fit(X),
+        lambda: clone(model).set_params(weight_decay=0.1).fit(X),
         lambda: clone(model).set_params(random_state=1).fit(X),
         lambda: clone(model).fit(X[:200]),
         lambda: clone(model).fit(X, X_val=X[:20]),

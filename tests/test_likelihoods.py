@@ -184,7 +184,7 @@ def linear_gaussian_vae():
 def test_bounds_tighten_to_the_exact_likelihood_of_a_linear_model():
     model, data, exact = linear_gaussian_vae()
     elbo = model.score(data)
-    iwae = [model.score_samples(data, n_samples=k).mean() for k in (1, 10, 200)]
+    iwae = [model.score_samples(data, n_draws=k).mean() for k in (1, 10, 200)]
     assert elbo < exact.mean()
     assert iwae[0] < iwae[1] < iwae[2] < exact.mean() + 0.02
     assert iwae[2] == pytest.approx(exact.mean(), abs=0.02)
@@ -205,7 +205,7 @@ def test_elbo_matches_torch_distributions(fitted):
     expected = reconstruction - kl_divergence(posterior, prior)
     np.testing.assert_allclose(model.score_samples(x.numpy()), expected, rtol=1e-5)
     weight = reconstruction + prior.log_prob(z) - posterior.log_prob(z)
-    one = model.score_samples(x.numpy(), n_samples=1)
+    one = model.score_samples(x.numpy(), n_draws=1)
     np.testing.assert_allclose(one, weight, rtol=1e-5)
     assert model.score(x.numpy()) == pytest.approx(expected.mean().item(), rel=1e-5)
 
@@ -216,14 +216,14 @@ def test_ae_scores_by_its_reconstruction():
     np.testing.assert_allclose(model.score_samples(X), expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("n_samples", [0, 1.5, "many"])
-def test_number_of_draws_must_be_a_positive_int(fitted, n_samples):
+@pytest.mark.parametrize("n_draws", [0, 1.5, "many"])
+def test_number_of_draws_must_be_a_positive_int(fitted, n_draws):
     model, x = fitted
+    with pytest.raises(ValueError, match="`n_draws` must be an int >= 1"):
+        model.score_samples(x.numpy(), n_draws=n_draws)
     with pytest.raises(ValueError, match="`n_samples` must be an int >= 1"):
-        model.score_samples(x.numpy(), n_samples=n_samples)
-    with pytest.raises(ValueError, match="`n_samples` must be an int >= 1"):
-        model.sample(n_samples)
-    with pytest.raises(ValueError, match="`n_samples` must be an int >= 1 or None"):
+        model.sample(n_draws)
+    with pytest.raises(ValueError, match="`n_draws` must be an int >= 1 or None"):
         model.score_samples(x.numpy(), True)
 
 
@@ -249,9 +249,9 @@ def test_a_class_is_no_likelihood():
 def test_scores_do_not_depend_on_how_many_there_are():
     data = np.random.default_rng(0).random((2100, 4)).astype(np.float32)
     model = VAE(2, max_iter=2, random_state=0).partial_fit(data)
-    for n_samples in (None, 3):
-        scores = model.score_samples(data, n_samples)
-        part = model.score_samples(data[1000:1100], n_samples)
+    for n_draws in (None, 3):
+        scores = model.score_samples(data, n_draws)
+        part = model.score_samples(data[1000:1100], n_draws)
         np.testing.assert_array_equal(scores[1000:1100], part)
 
 

@@ -7,7 +7,7 @@ from scipy import stats
 
 from skvae import AAE
 from skvae.nn import (
-    Discriminator,
+    DiscriminatorModule,
     GaussianMixture,
     Normal,
     Sampler,
@@ -116,7 +116,7 @@ def test_draws_come_from_the_generator_alone():
 
 def test_loss_of_the_discriminator_is_the_cross_entropy():
     torch.manual_seed(0)
-    judge = Discriminator(3, (16,), 0.0, False, 0.0)
+    judge = DiscriminatorModule(3, (16,), 0.0, False, 0.0)
     real, fake = torch.randn(40, 3), torch.randn(60, 3) + 1
     on_real = torch.distributions.Bernoulli(logits=judge(real))
     on_fake = torch.distributions.Bernoulli(logits=judge(fake))
@@ -129,7 +129,7 @@ def test_loss_of_the_discriminator_is_the_cross_entropy():
 
 def test_spectral_norm_bounds_every_layer():
     torch.manual_seed(0)
-    judge = Discriminator(5, (32, 16), 0.0, True, 0.0)
+    judge = DiscriminatorModule(5, (32, 16), 0.0, True, 0.0)
     with torch.no_grad():
         for layer in judge.network:
             if isinstance(layer, torch.nn.Linear):
@@ -145,7 +145,7 @@ def test_spectral_norm_bounds_every_layer():
 
 def test_noise_of_the_discriminator_is_for_training():
     torch.manual_seed(0)
-    judge = Discriminator(3, (16,), 0.0, False, 0.5)
+    judge = DiscriminatorModule(3, (16,), 0.0, False, 0.5)
     Z = torch.randn(10, 3)
     assert not torch.equal(judge(Z), judge(Z))
     judge.eval()

@@ -2,12 +2,14 @@
 
 import ast
 import inspect
+import itertools
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from cases import MODELS
 
 import skvae
 import skvae.dicom
@@ -26,7 +28,7 @@ FLOORS = [
     {"dicom", "nn", "radiomics"},
     {"architectures", "_callbacks", "_net", "_threads"},
     {"_base", "_ae", "_vae", "_adversarial", "_aae", "_supervised_aae"}
-    | {"_aae_classifier", "_evaluation"},
+    | {"_aae_classifier", "_aae_clusterer", "_evaluation"},
     {"inspection", "model_selection", "plot", "report"},
 ]
 PACKAGES = {"dicom", "nn", "plot", "report"}
@@ -48,6 +50,7 @@ SIDE_BY_SIDE = {
     ("_aae", "_adversarial"),
     ("_supervised_aae", "_adversarial"),
     ("_aae_classifier", "_adversarial"),
+    ("_aae_clusterer", "_adversarial"),
     ("report", "model_selection"),
 }
 
@@ -149,3 +152,10 @@ def test_all_is_sorted_and_complete():
             for name in module.__all__
             if inspect.isclass(getattr(module, name))
         )
+
+
+def test_estimators_share_one_order_of_parameters():
+    orders = [list(inspect.signature(model).parameters) for model, _ in MODELS.values()]
+    for one, other in itertools.combinations(orders, 2):
+        assert one[0] == other[0] == "n_components"
+        assert [n for n in one if n in other] == [n for n in other if n in one]

@@ -16,7 +16,7 @@ from skvae.radiomics import RegionFeatures
 
 ESTIMATORS = [
     *(skvae.AE, skvae.VAE, skvae.AAE, skvae.SupervisedAAE, skvae.AAEClassifier),
-    *(skvae.AAEClusterer, skvae.MLP, skvae.Conv, skvae.ResNet),
+    *(skvae.AAEClusterer, skvae.MLP, skvae.Conv, skvae.ResNet, skvae.Discriminator),
     *(VolumeLoader, RegionFeatures),
 ]
 

@@ -1,4 +1,4 @@
-"""What is accepted as X and Z, and what is refused how."""
+"""What is accepted as samples and codes, and what is refused how."""
 
 import numpy as np
 import pytest
@@ -83,7 +83,7 @@ def test_codes_of_another_width_are_refused(model, digits):
     fitted = model(2, **FIT).fit(digits[0])
     with pytest.raises(ValueError, match="n_components=2 columns, got 3"):
         fitted.inverse_transform(np.zeros((4, 3)))
-    with pytest.raises(ValueError, match="Z contains NaN"):
+    with pytest.raises(ValueError, match="Input X contains NaN"):
         fitted.inverse_transform([[0.0, np.nan]])
 
 

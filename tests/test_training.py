@@ -27,7 +27,7 @@ from skorch.callbacks import EarlyStopping as SkorchEarlyStopping
 from tqdm.auto import tqdm
 
 import skvae._net
-from skvae import AE, MLP, VAE, PosteriorCollapseWarning
+from skvae import AE, MLP, VAE, PosteriorCollapseWarning, ResNet
 from skvae.nn import Gaussian
 
 MODELS = [AE, VAE]
@@ -221,6 +221,50 @@ def test_parts_may_thaw_during_a_training(digits):
     callbacks = [Freezer("encoder*"), Unfreezer("encoder*", at=3)]
     model = AE(max_iter=5, callbacks=callbacks, early_stopping=True, random_state=0)
     assert model.fit(X).n_iter_ == 5
+
+
+@pytest.mark.parametrize("architecture", [MLP((16,)), ResNet((4,), dense=8)])
+def test_weight_decay_is_that_of_adamw(architecture, digits):
+    X = digits[0][:60]
+    options = {
+        "architecture": architecture,
+        "likelihood": Gaussian(scale="feature"),
+        "random_state": 0,
+    }
+    start = AE(2, learning_rate=1e-30, max_iter=1, **options).fit(X)
+    module = start.module_.train()
+    groups = {True: [], False: []}
+    for name, parameter in module.named_parameters():
+        is_weight = parameter.dim() > 1 and not name.startswith("likelihood")
+        groups[is_weight].append(parameter)
+    rest = {"params": groups[False], "weight_decay": 0.0}
+    optimizer = torch.optim.AdamW(
+        [{"params": groups[True]}, rest], lr=5e-3, weight_decay=0.5
+    )
+    for _ in range(4):
+        optimizer.zero_grad()
+        module.losses("reconstruction", torch.from_numpy(X))["loss"].backward()
+        optimizer.step()
+    model = AE(2, learning_rate=5e-3, weight_decay=0.5, max_iter=4, **options).fit(X)
+    expected = module.state_dict()
+    for name, values in model.module_.state_dict().items():
+        torch.testing.assert_close(values, expected[name], rtol=1e-3, atol=1e-5)
+
+
+def test_weight_decay_may_change_when_training_goes_on(digits):
+    X, _ = digits
+    free = VAE(max_iter=1, random_state=0).partial_fit(X)
+    held = pickle.loads(pickle.dumps(free)).set_params(weight_decay=20.0)
+    norms = [
+        sum(p.square().sum().item() for p in model.partial_fit(X).module_.parameters())
+        for model in (free, held)
+    ]
+    assert norms[1] < 0.95 * norms[0]
+    whole = VAE(weight_decay=0.5, max_iter=4, random_state=0).fit(X)
+    part = VAE(weight_decay=0.5, max_iter=2, random_state=0).fit(X)
+    part = pickle.loads(pickle.dumps(part)).partial_fit(X)
+    part = pickle.loads(pickle.dumps(part)).partial_fit(X)
+    assert_array_equal(part.transform(X), whole.transform(X))
 
 
 def test_partial_fit_alone_trains(digits):

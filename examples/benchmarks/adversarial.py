@@ -31,7 +31,14 @@ from sklearn.svm import SVC
 from skorch.callbacks import LRScheduler
 from torch.optim.lr_scheduler import LambdaLR
 
-from skvae import AAE, MLP, AAEClassifier, AAEClusterer, SupervisedAAE
+from skvae import (
+    AAE,
+    MLP,
+    AAEClassifier,
+    AAEClusterer,
+    Discriminator,
+    SupervisedAAE,
+)
 from skvae.inspection import prior_distance
 from skvae.nn import Normal
 
@@ -172,7 +179,7 @@ def samples(X, y, X_test, y_test):
             architecture=MLP((500, 500)),
             likelihood="bernoulli",
             adversarial_weight=0.5,
-            discriminator_hidden_layer_sizes=(500, 500),
+            discriminator=Discriminator((500, 500)),
             max_iter=24,
             callbacks=[falling(24)],
             random_state=seed,
@@ -201,7 +208,7 @@ def content(X, y, X_test, y_test):
             architecture=MLP((500, 500)),
             likelihood="bernoulli",
             posterior="gaussian",
-            discriminator_hidden_layer_sizes=(500, 500),
+            discriminator=Discriminator((500, 500)),
             max_iter=40,
             callbacks=[falling(40)],
             random_state=seed,
@@ -227,7 +234,7 @@ def label_run(X, y, X_test, y_test, n_labels, seed, width, batch_size, **options
     model = AAEClassifier(
         architecture=MLP((width, width)),
         likelihood="bernoulli",
-        discriminator_hidden_layer_sizes=(500, 500),
+        discriminator=Discriminator((500, 500)),
         max_iter=40,
         batch_size=batch_size,
         input_noise=0.3,
@@ -265,7 +272,7 @@ def clusterer(n_epochs, seed, **options):
         n_clusters=30,
         architecture=MLP((500, 500)),
         likelihood="bernoulli",
-        discriminator_hidden_layer_sizes=(500, 500),
+        discriminator=Discriminator((500, 500)),
         batch_size=100,
         max_iter=n_epochs,
         callbacks=[falling(n_epochs)],

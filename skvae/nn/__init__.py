@@ -7,7 +7,7 @@ from ._adversarial import (
     AAEClassifierModule,
     AAEClustererModule,
     AAEModule,
-    Discriminator,
+    DiscriminatorModule,
     SupervisedAAEModule,
 )
 from ._conv import Pyramid
@@ -43,7 +43,7 @@ __all__ = [
     "AAEModule",
     "AEModule",
     "Bernoulli",
-    "Discriminator",
+    "DiscriminatorModule",
     "Dropout",
     "Gaussian",
     "GaussianMixture",

@@ -13,7 +13,7 @@ from ._modules import AEModule, LogVariance, noise_like, with_noise
 from ._priors import Prior, check_draws
 
 
-class Discriminator(nn.Module):
+class DiscriminatorModule(nn.Module):
     """A network that tells real codes, drawn from a prior, from those of samples.
 
     Parameters
@@ -90,10 +90,10 @@ class AAEModule(AEModule):
     class_prior : sequence of float
         Shares of the classes; empty if labels play no part.
     input_noise : float
-    discriminator_hidden_layer_sizes : sequence of int
-    discriminator_dropout : float
-    spectral_norm : bool
         As in `skvae.AAE`.
+    discriminator : mapping of str to value
+        The arguments `hidden_layer_sizes`, `dropout` and `spectral_norm` of each
+        `DiscriminatorModule`.
     """
 
     def __init__(
@@ -110,9 +110,7 @@ class AAEModule(AEModule):
         posterior: str,
         class_prior: Sequence[float],
         input_noise: float,
-        discriminator_hidden_layer_sizes: Sequence[int],
-        discriminator_dropout: float,
-        spectral_norm: bool,
+        discriminator: Mapping[str, Any],
     ) -> None:
         super().__init__(
             encoder,
@@ -128,11 +126,7 @@ class AAEModule(AEModule):
         self.prior = prior
         self.n_classes = len(class_prior)
         self.input_noise = input_noise
-        self._discriminator_options = (
-            discriminator_hidden_layer_sizes,
-            discriminator_dropout,
-            spectral_norm,
-        )
+        self._discriminator_options = discriminator
         if posterior == "gaussian":
             self._add_head("logvar", LogVariance(n_hidden, n_components), n_components)
         self.discriminator = self._new_discriminator(n_components + self._n_marks)
@@ -227,7 +221,7 @@ class AAEModule(AEModule):
             for prefix, network in self._discriminators().items()
         }
 
-    def _discriminators(self) -> dict[str, Discriminator]:
+    def _discriminators(self) -> dict[str, DiscriminatorModule]:
         """Map a prefix of the terms of the loss to the discriminator they are of."""
         return {"": self.discriminator}
 
@@ -272,8 +266,10 @@ class AAEModule(AEModule):
             return codes["mu"]
         return self.draw(codes, noise_like(codes["mu"], generator))
 
-    def _new_discriminator(self, n_inputs: int, noise: float = 0.0) -> Discriminator:
-        return Discriminator(n_inputs, *self._discriminator_options, noise)
+    def _new_discriminator(
+        self, n_inputs: int, noise: float = 0.0
+    ) -> DiscriminatorModule:
+        return DiscriminatorModule(n_inputs, noise=noise, **self._discriminator_options)
 
 
 class SupervisedAAEModule(AAEModule):
@@ -340,7 +336,7 @@ class AAEClustererModule(AAEModule):
         codes = self.encode(X)
         return self.decode(self._to_decode(codes["mu"], codes, None)).to(X.dtype)
 
-    def _discriminators(self) -> dict[str, Discriminator]:
+    def _discriminators(self) -> dict[str, DiscriminatorModule]:
         return {"": self.discriminator, "class_": self.class_discriminator}
 
     def _seen(
