@@ -25,7 +25,7 @@ from ._callbacks import copies_of, explaining, wants_predictions, watches_batche
 from ._random import child_seed, row_noise
 from ._threads import threads_for
 from ._validation import to_numpy
-from .nn import bind_generator, layer_function, layer_shapes, multiply_adds
+from .nn import Noise, layer_function, layer_shapes, multiply_adds
 
 _VALIDATION = 2**32 - 1  # no epoch has this number
 
@@ -47,7 +47,7 @@ class Net(NeuralNet):
     Parameters
     ----------
     module : torch.nn.Module
-        Answers ``phases()`` and ``losses(phase, X, y, generator=..., epoch=...)``.
+        Answers ``phases()`` and ``losses(phase, X, y, noise=..., epoch=...)``.
     seed : int
         Source of all randomness. Every epoch has its own generator, seeded by `seed`
         and the number of the epoch, so training can be resumed anywhere.
@@ -268,12 +268,11 @@ class Net(NeuralNet):
         epoch = len(self.history)
         seed = child_seed(self.seed, epoch)
         generator = torch.Generator(self.device).manual_seed(seed)
-        bind_generator(self.module_, generator)
         self.module_.train()
         batches = self._batches(index, generator, X.device)
         rng = nullcontext() if self.self_contained else lent_globals(seed, self.device)
         with rng:
-            means = self._run_batches(X, y, batches, generator, epoch)
+            means = self._run_batches(X, y, batches, Noise(generator), epoch)
         for name, value in means.items():
             self._record("train_loss" if name == "loss" else name, value)
         if held_out is not None:
@@ -298,14 +297,14 @@ class Net(NeuralNet):
             for i, rows in enumerate(batches)
         ]
 
-    def _run_batches(self, X, y, batches, generator, epoch):
+    def _run_batches(self, X, y, batches, noise, epoch):
         """Take a step per batch; return the mean of each term over the samples."""
         watched = any(watches_batches(callback) for _, callback in self.callbacks_)
         step = self._watched_step if watched else self._step
         table = None
         for i, batch in enumerate(batches):
             data = {k: (self._fetch(X, r), self._fetch(y, r)) for k, r in batch.items()}
-            terms = step(data, generator=generator, epoch=epoch)
+            terms = step(data, noise=noise, epoch=epoch)
             if table is None:  # one block: small ones would fragment the heap
                 shape = len(batches), len(terms)
                 table = torch.empty(shape, dtype=torch.float32, device=self.device)
@@ -411,7 +410,7 @@ class Net(NeuralNet):
         """Return the loss on held-out data, with the same noise in every epoch."""
         self.module_.eval()
         seed = child_seed(self.seed, _VALIDATION)
-        generator = torch.Generator(self.device).manual_seed(seed)
+        noise = Noise(torch.Generator(self.device).manual_seed(seed))
         total = 0.0
         for start in range(0, len(X), self.batch_size):
             rows = slice(start, start + self.batch_size)
@@ -420,7 +419,7 @@ class Net(NeuralNet):
             batch = samples, _target(samples, labels)
             if watched:
                 self.notify("on_batch_begin", batch=batch, training=False)
-            loss = self.module_.held_out_loss(samples, labels, generator=generator)
+            loss = self.module_.held_out_loss(samples, labels, noise=noise)
             if watched:
                 self._end_batch(batch, loss, training=False)
             total += loss.item() * len(samples)
@@ -498,9 +497,9 @@ class Net(NeuralNet):
 
     def draw_codes(self, n_samples, y, seed):
         """Draw codes from the prior of the module, of given classes if any."""
-        generator = torch.Generator().manual_seed(seed)
-        y = None if y is None else as_tensor(y)
-        return self.module_.prior.sample(n_samples, y, generator).numpy()
+        noise = Noise(torch.Generator().manual_seed(seed), self.device)
+        y = None if y is None else as_tensor(y).to(self.device)
+        return self.module_.prior.sample(n_samples, y, noise).cpu().numpy()
 
     def apply(self, function, *arrays, dtype="float32"):
         """Apply a function from tensors to one tensor, batch by batch."""

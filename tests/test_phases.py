@@ -24,10 +24,10 @@ class TwoPhases(AEModule):
             "labels": [self.head],
         }
 
-    def losses(self, phase, X, y=None, *, generator=None, epoch=np.inf):
+    def losses(self, phase, X, y=None, *, noise=None, epoch=np.inf):
         self.seen.append((phase, X.clone(), y.clone()))
         if phase == "reconstruction":
-            return super().losses(phase, X, y, generator=generator, epoch=epoch)
+            return super().losses(phase, X, y, noise=noise, epoch=epoch)
         error = self.head(self.encode(X)["mu"])[:, 0] - y
         loss = error.square().mean()
         return {"loss": loss, "label_loss": loss}

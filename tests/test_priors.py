@@ -9,8 +9,10 @@ from skvae import AAE
 from skvae.nn import (
     DiscriminatorModule,
     GaussianMixture,
+    Noise,
     Normal,
     Sampler,
+    SpectralLinear,
     SwissRoll,
     Uniform,
 )
@@ -22,15 +24,15 @@ class Duck:
     def build(self, n_components, class_prior=()):
         pass
 
-    def sample(self, n_samples, y, generator):
+    def sample(self, n_samples, y, noise):
         pass
 
 
 def draw(prior, n_components, y=None, n_classes=0, n_samples=20000):
     prior.build(n_components, np.full(n_classes, 0.2).tolist())
-    generator = torch.Generator().manual_seed(0)
+    noise = Noise(torch.Generator().manual_seed(0))
     y = None if y is None else torch.as_tensor(y)
-    codes = prior.sample(n_samples, y, generator)
+    codes = prior.sample(n_samples, y, noise)
     assert codes.dtype == torch.float32
     assert codes.shape == (n_samples, n_components)
     return codes.numpy()
@@ -133,14 +135,42 @@ def test_spectral_norm_bounds_every_layer():
     with torch.no_grad():
         for layer in judge.network:
             if isinstance(layer, torch.nn.Linear):
-                layer.parametrizations.weight.original.mul_(50)
+                layer.weight.mul_(50)
         for _ in range(100):
             judge(torch.randn(4, 5))  # power iterations settle
     judge.eval()
-    weights = [m.weight for m in judge.network if isinstance(m, torch.nn.Linear)]
+    layers = [m for m in judge.network if isinstance(m, torch.nn.Linear)]
+    weights = [layer.normalized_weight for layer in layers]
     assert len(weights) == 3
     for weight in weights:
         assert torch.linalg.matrix_norm(weight, 2).item() == pytest.approx(1, rel=0.01)
+
+
+def test_spectral_norm_is_that_of_pytorch():
+    torch.manual_seed(0)
+    linear, ours = torch.nn.Linear(7, 5), SpectralLinear(7, 5)
+    reference = torch.nn.utils.parametrizations.spectral_norm(linear)
+    parts = reference.parametrizations.weight
+    names = {"weight": parts.original, "bias": linear.bias}
+    names |= {"u": parts[0]._u, "v": parts[0]._v}
+    ours.load_state_dict(names)
+    optimizers = [torch.optim.Adam(m.parameters(), lr=0.1) for m in (ours, reference)]
+    for _ in range(5):
+        X = torch.randn(20, 7)
+        outputs = ours(X), reference(X)
+        torch.testing.assert_close(*outputs)
+        for output, optimizer in zip(outputs, optimizers, strict=True):
+            optimizer.zero_grad()
+            output.square().sum().backward()
+            optimizer.step()
+        torch.testing.assert_close(ours.weight.grad, parts.original.grad)
+    torch.testing.assert_close(ours.eval()(X), reference.eval()(X))
+
+
+def test_spectral_norm_may_be_used_twice_before_a_gradient():
+    layer = SpectralLinear(3, 2)
+    (layer(torch.ones(1, 3)) - layer(torch.zeros(1, 3))).sum().backward()
+    assert layer.weight.grad.isfinite().all()
 
 
 def test_noise_of_the_discriminator_is_for_training():

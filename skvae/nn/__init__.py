@@ -11,7 +11,7 @@ from ._adversarial import (
     SupervisedAAEModule,
 )
 from ._conv import Pyramid
-from ._dropout import Dropout, bind_generator
+from ._dropout import Dropout
 from ._layers import layer_function, layer_shapes, multiply_adds
 from ._likelihoods import (
     LIKELIHOODS,
@@ -23,6 +23,7 @@ from ._likelihoods import (
 )
 from ._mlp import ACTIVATIONS, mlp_decoder, mlp_encoder
 from ._modules import AEModule, VAEModule, kl_divergence
+from ._noise import Noise, StackedNoise
 from ._priors import (
     PRIORS,
     GaussianMixture,
@@ -33,6 +34,7 @@ from ._priors import (
     Uniform,
 )
 from ._resnet import ResidualBlock
+from ._spectral import SpectralLinear
 
 __all__ = [
     "ACTIVATIONS",
@@ -49,17 +51,19 @@ __all__ = [
     "GaussianMixture",
     "Laplace",
     "Likelihood",
+    "Noise",
     "Normal",
     "Prior",
     "Pyramid",
     "ResidualBlock",
     "Sampler",
+    "SpectralLinear",
     "SquaredError",
+    "StackedNoise",
     "SupervisedAAEModule",
     "SwissRoll",
     "Uniform",
     "VAEModule",
-    "bind_generator",
     "kl_divergence",
     "layer_function",
     "layer_shapes",

@@ -1,16 +1,17 @@
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrizations
 
 from ._likelihoods import Likelihood
 from ._mlp import dense
-from ._modules import AEModule, LogVariance, noise_like, with_noise
+from ._modules import AEModule, LogVariance, with_noise
+from ._noise import Noise
+from ._parameters import register_numbers
 from ._priors import Prior, check_draws
+from ._spectral import SpectralLinear
 
 
 class DiscriminatorModule(nn.Module):
@@ -29,6 +30,8 @@ class DiscriminatorModule(nn.Module):
         https://arxiv.org/abs/1610.04490).
     """
 
+    noise: Tensor | None
+
     def __init__(
         self,
         n_inputs: int,
@@ -39,37 +42,30 @@ class DiscriminatorModule(nn.Module):
     ) -> None:
         super().__init__()
         sizes = [n_inputs, *hidden_layer_sizes]
-        hidden = dense(sizes, "leaky_relu", dropout)
-        self.network = nn.Sequential(*hidden, nn.Linear(sizes[-1], 1))
-        self.noise = noise
-        if spectral_norm:
-            for layer in self.network:
-                if isinstance(layer, nn.Linear):
-                    parametrizations.spectral_norm(layer)
+        linear = SpectralLinear if spectral_norm else nn.Linear
+        hidden = dense(sizes, "leaky_relu", dropout, linear)
+        self.network = nn.Sequential(*hidden, linear(sizes[-1], 1))
+        register_numbers(self, noise=noise or None)
 
-    def forward(self, Z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def forward(self, Z: Tensor, noise: Noise | None = None) -> Tensor:
         """Return the log-odds that codes are real, of shape (n_samples, 1)."""
         if self.training:
-            Z = with_noise(Z, self.noise, generator)
+            Z = with_noise(Z, self.noise, noise or Noise(device=Z.device))
         logits: Tensor = self.network(Z)
         return logits
 
-    def loss(
-        self, real: Tensor, fake: Tensor, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def loss(self, real: Tensor, fake: Tensor, noise: Noise | None = None) -> Tensor:
         """Return the cross-entropy of its verdicts in nats.
 
         It is 2 log 2 where real and fake codes are alike, and 0 where it never errs.
         """
-        logits = self(torch.cat([real, fake]), generator)
+        logits = self(torch.cat([real, fake]), noise)
         on_real, on_fake = logits.split([len(real), len(fake)])
         return F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
 
-    def loss_of_generator(
-        self, fake: Tensor, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def loss_of_generator(self, fake: Tensor, noise: Noise | None = None) -> Tensor:
         """Return what it costs the encoder that its codes are not taken for real."""
-        return F.softplus(-self(fake, generator)).mean()
+        return F.softplus(-self(fake, noise)).mean()
 
 
 class AAEModule(AEModule):
@@ -95,6 +91,8 @@ class AAEModule(AEModule):
         The arguments `hidden_layer_sizes`, `dropout` and `spectral_norm` of each
         `DiscriminatorModule`.
     """
+
+    input_noise: Tensor | None
 
     def __init__(
         self,
@@ -125,7 +123,7 @@ class AAEModule(AEModule):
         check_draws(prior)
         self.prior = prior
         self.n_classes = len(class_prior)
-        self.input_noise = input_noise
+        register_numbers(self, input_noise=input_noise or None)
         self._discriminator_options = discriminator
         if posterior == "gaussian":
             self._add_head("logvar", LogVariance(n_hidden, n_components), n_components)
@@ -147,34 +145,6 @@ class AAEModule(AEModule):
             "generator": inference,
         }
 
-    def losses(
-        self,
-        phase: str,
-        X: Tensor,
-        y: Tensor | None = None,
-        *,
-        generator: torch.Generator | None = None,
-        epoch: float = math.inf,
-    ) -> dict[str, Tensor]:
-        """Return the terms of the loss, means over the samples; "loss" is minimized.
-
-        Parameters
-        ----------
-        phase : str
-            A key of `phases`.
-        X : Tensor of shape (n_samples, *sample_shape)
-        y : Tensor of shape (n_samples,), int64, or None
-            Numbers of the classes, -1 where they are not known.
-        generator : torch.Generator or None
-            Source of all noise; None takes PyTorch's global one.
-        epoch : float
-            Has no influence.
-        """
-        generator = generator or torch.default_generator
-        terms_of: Callable[..., dict[str, Tensor]] = getattr(self, f"_{phase}_terms")
-        terms = terms_of(self._standardized(X), y, generator)
-        return {"loss": torch.stack(list(terms.values())).sum(), **terms}
-
     def log_likelihood(self, X: Tensor, y: Tensor | None = None) -> Tensor:
         """Return log p(x | mu(x), y) per sample in nats, of shape (n_samples,).
 
@@ -189,35 +159,46 @@ class AAEModule(AEModule):
         raw = self.decoder(self._to_decode(codes["mu"], codes, y))
         return -self.likelihood.nll(X, raw)
 
-    def _reconstruction_terms(
-        self, X: Tensor, y: Tensor | None, generator: torch.Generator
+    def _losses(
+        self,
+        phase: str,
+        X: Tensor,
+        y: Tensor | None,
+        noise: Noise,
+        epoch: Tensor | float,
     ) -> dict[str, Tensor]:
-        codes = self._codes(self._noisy(X, generator))
-        z = self._drawn(codes, generator)
+        terms_of: Callable[..., dict[str, Tensor]] = getattr(self, f"_{phase}_terms")
+        terms = terms_of(X, y, noise)
+        first, *others = terms.values()
+        return {"loss": sum(others, first), **terms}
+
+    def _reconstruction_terms(
+        self, X: Tensor, y: Tensor | None, noise: Noise
+    ) -> dict[str, Tensor]:
+        codes = self._codes(self._noisy(X, noise))
+        z = self._drawn(codes, noise)
         nll = self.likelihood.nll(X, self.decoder(self._to_decode(z, codes, y)))
         return {"reconstruction_loss": nll.mean()}
 
     def _discriminator_terms(
-        self, X: Tensor, y: Tensor | None, generator: torch.Generator
+        self, X: Tensor, y: Tensor | None, noise: Noise
     ) -> dict[str, Tensor]:
         with torch.no_grad():
-            fake = self._fake(X, y, generator)
-        real = self._real(len(X), y, generator)
+            fake = self._fake(X, y, noise)
+        real = self._real(len(X), y, noise)
         return {
             f"{prefix}discriminator_loss": network.loss(
-                real[prefix], fake[prefix], generator
+                real[prefix], fake[prefix], noise
             )
             for prefix, network in self._discriminators().items()
         }
 
     def _generator_terms(
-        self, X: Tensor, y: Tensor | None, generator: torch.Generator
+        self, X: Tensor, y: Tensor | None, noise: Noise
     ) -> dict[str, Tensor]:
-        fake = self._fake(X, y, generator)
+        fake = self._fake(X, y, noise)
         return {
-            f"{prefix}generator_loss": network.loss_of_generator(
-                fake[prefix], generator
-            )
+            f"{prefix}generator_loss": network.loss_of_generator(fake[prefix], noise)
             for prefix, network in self._discriminators().items()
         }
 
@@ -225,12 +206,10 @@ class AAEModule(AEModule):
         """Map a prefix of the terms of the loss to the discriminator they are of."""
         return {"": self.discriminator}
 
-    def _fake(
-        self, X: Tensor, y: Tensor | None, generator: torch.Generator
-    ) -> dict[str, Tensor]:
+    def _fake(self, X: Tensor, y: Tensor | None, noise: Noise) -> dict[str, Tensor]:
         """Return what each discriminator sees of samples."""
-        codes = self._codes(self._noisy(X, generator))
-        return self._seen(codes, self._drawn(codes, generator), y)
+        codes = self._codes(self._noisy(X, noise))
+        return self._seen(codes, self._drawn(codes, noise), y)
 
     def _seen(
         self, codes: Mapping[str, Tensor], z: Tensor, y: Tensor | None
@@ -238,10 +217,10 @@ class AAEModule(AEModule):
         return {"": self._marked(z, y)}
 
     def _real(
-        self, n_samples: int, y: Tensor | None, generator: torch.Generator
+        self, n_samples: int, y: Tensor | None, noise: Noise
     ) -> dict[str, Tensor]:
         """Return what each discriminator sees of draws from the prior."""
-        return {"": self._marked(self.prior.sample(n_samples, y, generator), y)}
+        return {"": self._marked(self.prior.sample(n_samples, y, noise), y)}
 
     def _marked(self, z: Tensor, y: Tensor | None) -> Tensor:
         """Append the class, where the discriminator knows it."""
@@ -249,8 +228,8 @@ class AAEModule(AEModule):
             return z
         if y is None:
             raise ValueError(f"{type(self).__name__} needs the classes y here.")
-        marks = F.one_hot(y % self._n_marks, self._n_marks)  # -1 is the last one
-        return torch.cat([z, marks.to(z.dtype)], 1)
+        marks = one_hot(y % self._n_marks, self._n_marks)  # -1 is the last one
+        return torch.cat([z, marks], 1)
 
     def _to_decode(
         self, z: Tensor, codes: Mapping[str, Tensor], y: Tensor | None
@@ -258,13 +237,13 @@ class AAEModule(AEModule):
         """Return the input of the decoder."""
         return z
 
-    def _noisy(self, X: Tensor, generator: torch.Generator) -> Tensor:
-        return with_noise(X, self.input_noise, generator) if self.training else X
+    def _noisy(self, X: Tensor, noise: Noise) -> Tensor:
+        return with_noise(X, self.input_noise, noise) if self.training else X
 
-    def _drawn(self, codes: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+    def _drawn(self, codes: Mapping[str, Tensor], noise: Noise) -> Tensor:
         if "logvar" not in codes:
             return codes["mu"]
-        return self.draw(codes, noise_like(codes["mu"], generator))
+        return self.draw(codes, noise.normal(*codes["mu"].shape))
 
     def _new_discriminator(
         self, n_inputs: int, noise: float = 0.0
@@ -294,7 +273,7 @@ class SupervisedAAEModule(AAEModule):
     ) -> Tensor:
         if y is None:
             raise ValueError(f"{type(self).__name__} needs the classes y here.")
-        return torch.cat([z, F.one_hot(y, self.n_classes).to(z.dtype)], 1)
+        return torch.cat([z, one_hot(y, self.n_classes)], 1)
 
 
 class AAEClustererModule(AAEModule):
@@ -328,8 +307,7 @@ class AAEClustererModule(AAEModule):
         head = nn.Sequential(linear, nn.Softmax(dim=1))
         self._add_head("proba", head, self.n_classes)
         self.class_discriminator = self._new_discriminator(self.n_classes, class_noise)
-        class_prior = torch.tensor(kwargs["class_prior"], dtype=torch.float32)
-        self.register_buffer("class_prior", class_prior)
+        register_numbers(self, class_prior=kwargs["class_prior"])
 
     def forward(self, X: Tensor) -> Tensor:
         """Reconstruct X from `mu` and the probabilities of the classes."""
@@ -345,13 +323,11 @@ class AAEClustererModule(AAEModule):
         return super()._seen(codes, z, y) | {"class_": codes["proba"]}
 
     def _real(
-        self, n_samples: int, y: Tensor | None, generator: torch.Generator
+        self, n_samples: int, y: Tensor | None, noise: Noise
     ) -> dict[str, Tensor]:
-        drawn = torch.multinomial(
-            self.class_prior, n_samples, replacement=True, generator=generator
-        )
-        classes = F.one_hot(drawn, self.n_classes).to(self.class_prior.dtype)
-        return super()._real(n_samples, y, generator) | {"class_": classes}
+        drawn = noise.choice(self.class_prior, n_samples)
+        classes = one_hot(drawn, self.n_classes)
+        return super()._real(n_samples, y, noise) | {"class_": classes}
 
     def _to_decode(
         self, z: Tensor, codes: Mapping[str, Tensor], y: Tensor | None
@@ -379,9 +355,9 @@ class AAEClassifierModule(AAEClustererModule):
         X: Tensor,
         y: Tensor | None = None,
         *,
-        generator: torch.Generator | None = None,
+        noise: Noise | None = None,
     ) -> Tensor:
-        loss = super().held_out_loss(X, y, generator=generator)
+        loss = super().held_out_loss(X, y, noise=noise)
         if y is None:
             return loss
         logits = self._logits(self._standardized(X))
@@ -389,11 +365,16 @@ class AAEClassifierModule(AAEClustererModule):
         return loss + wrong / len(X)
 
     def _classification_terms(
-        self, X: Tensor, y: Tensor, generator: torch.Generator
+        self, X: Tensor, y: Tensor, noise: Noise
     ) -> dict[str, Tensor]:
-        logits = self._logits(self._noisy(X, generator))
+        logits = self._logits(self._noisy(X, noise))
         return {"classification_loss": F.cross_entropy(logits, y)}
 
     def _logits(self, X: Tensor) -> Tensor:
         logits: Tensor = self.proba[0](self.encoder(X).flatten(1))
         return logits
+
+
+def one_hot(y: Tensor, n_classes: int) -> Tensor:
+    """Set a 1 in the column of each number, which PyTorch can't under `torch.vmap`."""
+    return (y[:, None] == torch.arange(n_classes, device=y.device)).float()

@@ -1,12 +1,14 @@
-import torch
 from torch import Tensor, nn
+
+from ._noise import current_noise
+from ._parameters import register_numbers
 
 
 class Dropout(nn.Module):
-    """Dropout that draws from a generator of its own.
+    """Dropout that draws from the noise of the losses that it is part of.
 
-    ``torch.nn.Dropout`` draws from PyTorch's global state. This one draws from the
-    generator last bound to it by `bind_generator`.
+    ``torch.nn.Dropout`` draws from PyTorch's global state, and so does this one outside
+    of the `losses` of a model.
 
     Parameters
     ----------
@@ -14,24 +16,17 @@ class Dropout(nn.Module):
         Probability that a value is set to zero during training.
     """
 
-    generator: torch.Generator | None = None
+    p: Tensor
 
     def __init__(self, p: float) -> None:
         super().__init__()
-        self.p = p
+        register_numbers(self, p=p)
 
     def forward(self, X: Tensor) -> Tensor:
         if not self.training:
             return X
-        keep = torch.empty_like(X).bernoulli_(1 - self.p, generator=self.generator)
-        return X * keep / (1 - self.p)
+        share = 1 - self.p
+        return X * (current_noise(X.device).keep(share, *X.shape) / share)
 
     def extra_repr(self) -> str:
-        return f"p={self.p}"
-
-
-def bind_generator(module: nn.Module, generator: torch.Generator) -> None:
-    """Let every `Dropout` inside `module` draw from `generator`."""
-    for child in module.modules():
-        if isinstance(child, Dropout):
-            child.generator = generator
+        return f"p={self.p.item():g}"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._parameters import Parameterized, is_positive
+from ._parameters import Parameterized, is_positive, register_numbers
 
 # Adam moves a parameter by about the learning rate per step; ten times that lets a
 # scale settle within a few epochs of a small data set.
@@ -30,8 +30,8 @@ class Likelihood(Parameterized, nn.Module):
         Whether the networks work on ``(X - shift) / spread``: the mean of each feature
         and one spread for all, taken from the training data. `nll` then receives
         standardized data, and answers for the data as they came.
-    unit : float
-        What `nll` grows with where it is no logarithm but has a unit.
+    unit : Tensor, float or None
+        What `nll` grows with where it is no logarithm but has a unit, once built.
     power : int
         What errors are raised to when reconstructions are compared: 2 if the decoder
         aims at means, 1 if it aims at medians.
@@ -44,7 +44,7 @@ class Likelihood(Parameterized, nn.Module):
     standardize: ClassVar[bool] = False
     power: ClassVar[int] = 2
     is_density: ClassVar[bool] = True
-    unit: float = 1.0
+    unit: Tensor | float | None = None
 
     def __init__(self) -> None:
         super().__init__()  # nn.Module's own signature would hide that there are none
@@ -78,6 +78,8 @@ class _LocationScale(Likelihood):
 
     standardize = True
     _log_normalizer: ClassVar[float]
+    _constant: Tensor
+    _fixed_log_scale: Tensor
 
     def __init__(self, scale: float | Literal["shared", "feature"] = "shared") -> None:
         super().__init__()
@@ -85,13 +87,17 @@ class _LocationScale(Likelihood):
 
     def build(self, sample_shape: Sequence[int], spread: float) -> None:
         self._n_features = math.prod(sample_shape)
-        self._log_spread = math.log(spread)
+        log_unit = math.log(spread) + self._log_normalizer
+        register_numbers(self, _constant=self._n_features * log_unit)
         if self.scale == "shared":
             self.slow_log_scale = nn.Parameter(torch.zeros((), dtype=torch.float32))
         elif self.scale == "feature":
             zeros = torch.zeros(tuple(sample_shape), dtype=torch.float32)
             self.slow_log_scale = nn.Parameter(zeros)
-        elif not is_positive(self.scale):
+        elif is_positive(self.scale):
+            log_scale = math.log(self.scale) - math.log(spread)
+            register_numbers(self, _fixed_log_scale=log_scale)
+        else:
             raise ValueError(
                 f"`scale` of {type(self).__name__} must be 'shared', 'feature' or a "
                 f"finite number > 0, got {self.scale!r}."
@@ -101,9 +107,7 @@ class _LocationScale(Likelihood):
     def _log_scale(self) -> Tensor:
         """Logarithm of the scale of standardized data."""
         if not isinstance(self.scale, str):
-            return torch.tensor(
-                math.log(self.scale) - self._log_spread, dtype=torch.float32
-            )
+            return self._fixed_log_scale
         # A smooth floor: below a clamp, no gradient would lead the scale up again.
         above = _SCALE_SPEED * self.slow_log_scale - _LOG_MIN_SCALE
         return _LOG_MIN_SCALE + F.softplus(above, beta=2)
@@ -117,8 +121,7 @@ class _LocationScale(Likelihood):
             log_scale = log_scale.mean()
         else:
             energy = distance.flatten(1).sum(1) * weight
-        constant = self._n_features * (self._log_spread + self._log_normalizer)
-        return torch.add(energy + constant, log_scale, alpha=self._n_features)
+        return energy + torch.add(self._constant, log_scale, alpha=self._n_features)
 
 
 class Gaussian(_LocationScale):
@@ -187,12 +190,17 @@ class SquaredError(Likelihood):
 
     standardize = True
     is_density = False
+    _squared_spread: Tensor
+
+    @property
+    def unit(self) -> Tensor:  # type: ignore[override]
+        return self._squared_spread
 
     def build(self, sample_shape: Sequence[int], spread: float) -> None:
-        self.unit = spread**2
+        register_numbers(self, _squared_spread=spread**2)
 
     def nll(self, X: Tensor, raw: Tensor) -> Tensor:
-        return (X - raw).square().flatten(1).sum(1) * self.unit
+        return (X - raw).square().flatten(1).sum(1) * self._squared_spread
 
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {

@@ -22,11 +22,16 @@ def activate(activation: str, dropout: float = 0.0) -> list[nn.Module]:
     return [*tail, Dropout(dropout)] if dropout else tail
 
 
-def dense(sizes: Sequence[int], activation: str, dropout: float) -> list[nn.Module]:
+def dense(
+    sizes: Sequence[int],
+    activation: str,
+    dropout: float,
+    linear: type[nn.Linear] = nn.Linear,
+) -> list[nn.Module]:
     """List fully connected layers from ``sizes[0]`` to ``sizes[-1]``, all activated."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes):
-        layers += [nn.Linear(n_in, n_out), *activate(activation, dropout)]
+        layers += [linear(n_in, n_out), *activate(activation, dropout)]
     return layers
 
 

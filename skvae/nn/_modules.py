@@ -7,13 +7,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ._likelihoods import Likelihood
+from ._noise import Noise, drawing_from
+from ._parameters import register_numbers
 
 
 class AEModule(nn.Module):
     """Autoencoder: encoder, head of the code, decoder, likelihood.
 
     Every model answers `phases` and `losses`; the engine asks for nothing else. A
-    module keeps no state but its parameters and buffers.
+    module keeps no state but its parameters and buffers. In numbers that are buffers,
+    modules that are stacked may differ; all else says which terms and layers there are,
+    and is the same in all of them.
 
     Parameters
     ----------
@@ -34,6 +38,7 @@ class AEModule(nn.Module):
     decodes_classes: ClassVar[bool] = False  # whether the decoder gets them one-hot
     shift: Tensor
     spread: Tensor
+    _inverse_unit: Tensor | None
 
     def __init__(
         self,
@@ -54,6 +59,9 @@ class AEModule(nn.Module):
         self.likelihood = likelihood
         self.n_components = n_components
         likelihood.build(shift.shape, spread)
+        unit = likelihood.unit
+        inverse_unit = None if unit is None else 1 / float(unit)
+        register_numbers(self, _inverse_unit=inverse_unit)
         self.register_buffer("shift", shift)
         self.register_buffer("spread", torch.tensor(spread, dtype=torch.float32))
 
@@ -93,8 +101,7 @@ class AEModule(nn.Module):
 
         Otherwise they could come close to the epsilon of Adam.
         """
-        unit = self.likelihood.unit if phase == "reconstruction" else 1.0
-        return None if unit == 1.0 else self.spread.new_tensor(1 / unit)
+        return self._inverse_unit if phase == "reconstruction" else None
 
     def phases(self) -> dict[str, list[nn.Module]]:
         """Map each phase of a training step to the submodules that it trains."""
@@ -106,8 +113,8 @@ class AEModule(nn.Module):
         X: Tensor,
         y: Tensor | None = None,
         *,
-        generator: torch.Generator | None = None,
-        epoch: float = math.inf,
+        noise: Noise | None = None,
+        epoch: Tensor | float = math.inf,
     ) -> dict[str, Tensor]:
         """Return the terms of the loss, means over the samples; "loss" is minimized.
 
@@ -116,30 +123,46 @@ class AEModule(nn.Module):
         phase : str
             A key of `phases`.
         X : Tensor of shape (n_samples, *sample_shape)
-        y : Tensor of shape (n_samples,) or None
-        generator : torch.Generator or None
-            Source of all noise.
+        y : Tensor of shape (n_samples,), int64, or None
+            Numbers of the classes, -1 where they are not known.
+        noise : Noise or None
+            Source of all random numbers, those of dropout too. None takes PyTorch's
+            global state.
         epoch : float
             Number of the epoch from 1, for terms that are warmed up.
         """
-        loss = -self.log_likelihood(X).mean()
-        return {"loss": loss, "reconstruction_loss": loss}
+        noise = noise or Noise(device=self.spread.device)
+        with drawing_from(noise):
+            return self._losses(phase, self._standardized(X), y, noise, epoch)
 
     def held_out_loss(
         self,
         X: Tensor,
         y: Tensor | None = None,
         *,
-        generator: torch.Generator | None = None,
+        noise: Noise | None = None,
     ) -> Tensor:
         """Return the loss by which `early_stopping` judges held-out samples."""
-        return self.losses("reconstruction", X, y, generator=generator)["loss"]
+        return self.losses("reconstruction", X, y, noise=noise)["loss"]
 
     def log_likelihood(self, X: Tensor) -> Tensor:
         """Return log p(x | mu(x)) per sample in nats, of shape (n_samples,)."""
         X = self._standardized(X)
         codes = self._codes(X)
         return -self.likelihood.nll(X, self.decoder(codes["mu"]))
+
+    def _losses(
+        self,
+        phase: str,
+        X: Tensor,
+        y: Tensor | None,
+        noise: Noise,
+        epoch: Tensor | float,
+    ) -> dict[str, Tensor]:
+        """Return the terms of the loss for standardized data."""
+        raw = self.decoder(self._codes(X)["mu"])
+        loss = self.likelihood.nll(X, raw).mean()
+        return {"loss": loss, "reconstruction_loss": loss}
 
     def _add_head(self, name: str, head: nn.Module, size: int) -> None:
         """Add a part of the code, computed from what the encoder gives."""
@@ -152,7 +175,7 @@ class AEModule(nn.Module):
         """Encode standardized data."""
         hidden = self.encoder(X).flatten(1)
         names = self.code_sizes if names is None else names
-        return {name: self.get_submodule(name)(hidden) for name in names}
+        return {name: getattr(self, name)(hidden) for name in names}
 
     def _standardized(self, X: Tensor) -> Tensor:
         """Centre in the precision of `shift`, so that large offsets are not lost."""
@@ -181,6 +204,10 @@ class VAEModule(AEModule):
         As in `skvae.VAE`.
     """
 
+    beta: Tensor
+    beta_per_epoch: Tensor
+    free_bits: Tensor
+
     def __init__(
         self,
         encoder: nn.Module,
@@ -205,36 +232,11 @@ class VAEModule(AEModule):
             spread=spread,
         )
         self._add_head("logvar", LogVariance(n_hidden, n_components), n_components)
-        self.beta = beta
-        self.beta_warmup = beta_warmup
-        self.free_bits = free_bits
-
-    def losses(
-        self,
-        phase: str,
-        X: Tensor,
-        y: Tensor | None = None,
-        *,
-        generator: torch.Generator | None = None,
-        epoch: float = math.inf,
-    ) -> dict[str, Tensor]:
-        X = self._standardized(X)
-        codes = self._codes(X)
-        mu = codes["mu"]
-        z = self.draw(codes, noise_like(mu, generator))
-        raw = self.decoder(z)
-        reconstruction = self.likelihood.nll(X, raw).mean()
-        per_component = kl_divergence(codes).mean(0)
-        kl = per_component.sum()
-        penalty = (
-            per_component.clamp(min=self.free_bits).sum() if self.free_bits else kl
+        warms_up = beta > 0 and beta_warmup > 0
+        beta_per_epoch = beta / beta_warmup if warms_up else math.inf  # at most beta
+        register_numbers(
+            self, beta=beta, beta_per_epoch=beta_per_epoch, free_bits=free_bits
         )
-        loss = reconstruction + self._beta_at(epoch) * penalty
-        return {
-            "loss": loss,
-            "reconstruction_loss": reconstruction,
-            "kl_divergence": kl,
-        }
 
     def elbo(self, X: Tensor, noise: Tensor) -> Tensor:
         """Return the evidence lower bound per sample in nats, of shape (n_samples,).
@@ -270,10 +272,26 @@ class VAEModule(AEModule):
             total = torch.logaddexp(total, log_weight)
         return total - math.log(noise.shape[1])
 
-    def _beta_at(self, epoch: float) -> float:
-        if epoch >= self.beta_warmup:
-            return self.beta
-        return self.beta * epoch / self.beta_warmup
+    def _losses(
+        self,
+        phase: str,
+        X: Tensor,
+        y: Tensor | None,
+        noise: Noise,
+        epoch: Tensor | float,
+    ) -> dict[str, Tensor]:
+        codes = self._codes(X)
+        z = self.draw(codes, noise.normal(*codes["mu"].shape))
+        reconstruction = self.likelihood.nll(X, self.decoder(z)).mean()
+        per_component = kl_divergence(codes).mean(0)
+        penalty = per_component.clamp(min=self.free_bits).sum()
+        beta = torch.minimum(self.beta_per_epoch * epoch, self.beta)
+        loss = reconstruction + beta * penalty
+        return {
+            "loss": loss,
+            "reconstruction_loss": reconstruction,
+            "kl_divergence": per_component.detach().sum(),
+        }
 
 
 class LogVariance(nn.Linear):
@@ -297,13 +315,6 @@ def kl_divergence(codes: Mapping[str, Tensor]) -> Tensor:
     return 0.5 * (mu.square() + logvar.expm1() - logvar)
 
 
-def noise_like(X: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Draw standard normal noise of the shape, device and precision of X."""
-    return torch.randn(X.shape, generator=generator, device=X.device, dtype=X.dtype)
-
-
-def with_noise(
-    X: Tensor, scale: float, generator: torch.Generator | None = None
-) -> Tensor:
-    """Add normal noise of standard deviation `scale`."""
-    return X + scale * noise_like(X, generator) if scale else X
+def with_noise(X: Tensor, scale: Tensor | None, noise: Noise) -> Tensor:
+    """Add normal noise of standard deviation `scale`, None for no noise."""
+    return X if scale is None else X + scale * noise.normal(*X.shape)

@@ -1,7 +1,11 @@
 import inspect
 import math
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any, Self
+
+import torch
+from torch import nn
 
 
 def is_positive(value: object) -> bool:
@@ -9,6 +13,20 @@ def is_positive(value: object) -> bool:
     if not isinstance(value, Real) or isinstance(value, bool):
         return False
     return 0 < float(value) < math.inf
+
+
+def register_numbers(
+    module: nn.Module, **numbers: float | Sequence[float] | None
+) -> None:
+    """Keep numbers as buffers, in which networks that are stacked may differ.
+
+    They come from the constructor, so they are no part of the state. None says that the
+    module has no such term, in which stacked networks must not differ.
+    """
+    for name, value in numbers.items():
+        is_there = value is not None
+        tensor = torch.tensor(value, dtype=torch.float32) if is_there else None
+        module.register_buffer(name, tensor, persistent=False)
 
 
 class Parameterized:

@@ -6,12 +6,13 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ._parameters import Parameterized, is_positive
+from ._noise import Noise
+from ._parameters import Parameterized, is_positive, register_numbers
 
 
-class Prior(Parameterized):
+class Prior(Parameterized, nn.Module):
     """What codes are matched to, and drawn from to make new samples.
 
     A subclass implements `sample` and stores the arguments of its constructor under
@@ -21,9 +22,18 @@ class Prior(Parameterized):
     ----------
     by_class : bool
         Whether samples of one class have a part of the prior of their own.
+    n_components : int
+        Size of the codes, once built.
+    class_prior : Tensor of shape (n_classes,)
+        Shares of the classes, once built; empty if labels play no part.
     """
 
     by_class: bool = False
+    n_components: int
+    class_prior: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()  # nn.Module's own signature would hide that there are none
 
     def build(self, n_components: int, class_prior: Sequence[float] = ()) -> None:
         """Note the size of the codes; raise a ValueError if it can't be.
@@ -34,12 +44,12 @@ class Prior(Parameterized):
         class_prior : sequence of float
             Shares of the classes, if labels are known.
         """
+        if "_buffers" not in vars(self):  # a subclass need not call __init__
+            nn.Module.__init__(self)
         self.n_components = n_components
-        self.class_prior = class_prior
+        register_numbers(self, class_prior=list(class_prior))
 
-    def sample(
-        self, n_samples: int, y: Tensor | None, generator: torch.Generator
-    ) -> Tensor:
+    def sample(self, n_samples: int, y: Tensor | None, noise: Noise) -> Tensor:
         """Draw codes.
 
         Parameters
@@ -48,8 +58,8 @@ class Prior(Parameterized):
         y : Tensor of shape (n_samples,), int64, or None
             Number of the class of each code, -1 where it is not known. Only looked at
             if `by_class`.
-        generator : torch.Generator
-            Source of all randomness; codes are drawn on its device.
+        noise : Noise
+            Source of all random numbers, on the device of the codes.
 
         Returns
         -------
@@ -70,17 +80,18 @@ class Normal(Prior):
         Standard deviation.
     """
 
+    _scale: Tensor
+
     def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
         self.scale = scale
 
     def build(self, n_components: int, class_prior: Sequence[float] = ()) -> None:
         super().build(n_components, class_prior)
-        _check_positive(self, "scale")
+        _register_positive(self, "scale")
 
-    def sample(
-        self, n_samples: int, y: Tensor | None, generator: torch.Generator
-    ) -> Tensor:
-        return self.scale * _normal(n_samples, self.n_components, generator)
+    def sample(self, n_samples: int, y: Tensor | None, noise: Noise) -> Tensor:
+        return self._scale * noise.normal(n_samples, self.n_components)
 
 
 class Uniform(Prior):
@@ -92,17 +103,18 @@ class Uniform(Prior):
         Half the width.
     """
 
+    _scale: Tensor
+
     def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
         self.scale = scale
 
     def build(self, n_components: int, class_prior: Sequence[float] = ()) -> None:
         super().build(n_components, class_prior)
-        _check_positive(self, "scale")
+        _register_positive(self, "scale")
 
-    def sample(
-        self, n_samples: int, y: Tensor | None, generator: torch.Generator
-    ) -> Tensor:
-        return self.scale * (2 * _uniform(n_samples, self.n_components, generator) - 1)
+    def sample(self, n_samples: int, y: Tensor | None, noise: Noise) -> Tensor:
+        return self._scale * (2 * noise.uniform(n_samples, self.n_components) - 1)
 
 
 class _Planar(Prior):
@@ -117,24 +129,18 @@ class _Planar(Prior):
             )
 
     def _modes(
-        self,
-        n_modes: int,
-        n_samples: int,
-        y: Tensor | None,
-        generator: torch.Generator,
+        self, n_modes: int, n_samples: int, y: Tensor | None, noise: Noise
     ) -> tuple[int, Tensor]:
         """Draw the mode of each code, or take its class where that is known."""
-        shares = self.class_prior if self.by_class else [1.0] * n_modes
-        weights = torch.tensor(shares, dtype=torch.float32, device=generator.device)
-        modes = torch.multinomial(
-            weights, n_samples, replacement=True, generator=generator
-        )
+        equal = self.class_prior.new_ones(n_modes)
+        shares = self.class_prior if self.by_class else equal
+        modes = noise.choice(shares, n_samples)
         if self.by_class and y is not None:
             modes = torch.where(y >= 0, y, modes)
         return len(shares), modes
 
     def _join(
-        self, radius: Tensor, angle: Tensor, scatter: Tensor, across: float
+        self, radius: Tensor, angle: Tensor, scatter: Tensor, across: Tensor | float
     ) -> Tensor:
         """Set codes at polar coordinates, and turn their scatter along the radius."""
         outward = torch.stack([angle.cos(), angle.sin()], 1)
@@ -169,6 +175,10 @@ class GaussianMixture(_Planar):
     https://arxiv.org/abs/1511.05644.
     """
 
+    _radius: Tensor
+    _radial_scale: Tensor
+    _tangential_scale: Tensor
+
     def __init__(
         self,
         n_modes: int = 10,
@@ -177,6 +187,7 @@ class GaussianMixture(_Planar):
         radial_scale: float = 1.0,
         tangential_scale: float = 0.4,
     ) -> None:
+        super().__init__()
         self.n_modes = n_modes
         self.by_class = by_class
         self.radius = radius
@@ -192,18 +203,16 @@ class GaussianMixture(_Planar):
                 f"{self.n_modes!r}."
             )
         for name in ("radius", "radial_scale", "tangential_scale"):
-            _check_positive(self, name)
+            _register_positive(self, name)
 
-    def sample(
-        self, n_samples: int, y: Tensor | None, generator: torch.Generator
-    ) -> Tensor:
-        n_modes, modes = self._modes(self.n_modes, n_samples, y, generator)
-        scatter = _normal(n_samples, self.n_components, generator)
+    def sample(self, n_samples: int, y: Tensor | None, noise: Noise) -> Tensor:
+        n_modes, modes = self._modes(self.n_modes, n_samples, y, noise)
+        scatter = noise.normal(n_samples, self.n_components)
         return self._join(
-            self.radius + self.radial_scale * scatter[:, 0],
+            self._radius + self._radial_scale * scatter[:, 0],
             2 * math.pi * modes / n_modes,
             scatter,
-            self.tangential_scale,
+            self._tangential_scale,
         )
 
 
@@ -229,18 +238,21 @@ class SwissRoll(_Planar):
     """
 
     _turns: ClassVar[float] = 1.5
+    _radius: Tensor
+    _thickness: Tensor
 
     def __init__(
         self, by_class: bool = False, radius: float = 4.0, thickness: float = 0.1
     ) -> None:
+        super().__init__()
         self.by_class = by_class
         self.radius = radius
         self.thickness = thickness
 
     def build(self, n_components: int, class_prior: Sequence[float] = ()) -> None:
         super().build(n_components, class_prior)
-        _check_positive(self, "radius")
-        _check_positive(self, "thickness")
+        _register_positive(self, "radius")
+        _register_positive(self, "thickness")
         if n_components == 3:
             warnings.warn(
                 "The swiss roll lies in the plane of the first two components and the "
@@ -250,15 +262,13 @@ class SwissRoll(_Planar):
                 stacklevel=2,
             )
 
-    def sample(
-        self, n_samples: int, y: Tensor | None, generator: torch.Generator
-    ) -> Tensor:
-        n_parts, parts = self._modes(1, n_samples, y, generator)
-        place = (parts + _uniform(n_samples, 1, generator)[:, 0]) / n_parts
+    def sample(self, n_samples: int, y: Tensor | None, noise: Noise) -> Tensor:
+        n_parts, parts = self._modes(1, n_samples, y, noise)
+        place = (parts + noise.uniform(n_samples)) / n_parts
         way = place.sqrt()  # uniform along the spiral, whose length grows as its square
-        scatter = _normal(n_samples, self.n_components, generator)
+        scatter = noise.normal(n_samples, self.n_components)
         return self._join(
-            self.radius * way + self.thickness * scatter[:, 0],
+            self._radius * way + self._thickness * scatter[:, 0],
             2 * math.pi * self._turns * way,
             scatter,
             0.0,
@@ -276,20 +286,22 @@ class Sampler(Prior):
     """
 
     def __init__(self, function: Callable[..., np.ndarray]) -> None:
+        super().__init__()
         self.function = function
 
-    def sample(
-        self, n_samples: int, y: Tensor | None, generator: torch.Generator
-    ) -> Tensor:
-        device = generator.device
-        seed = torch.randint(2**62, (1,), generator=generator, device=device).item()
-        drawn = self.function(n_samples, np.random.default_rng(int(seed)))
-        return torch.from_numpy(np.asarray(drawn, dtype=np.float32)).to(device)
+    def sample(self, n_samples: int, y: Tensor | None, noise: Noise) -> Tensor:
+        def draw(generator: torch.Generator) -> Tensor:
+            device = generator.device
+            seed = torch.randint(2**62, (1,), generator=generator, device=device).item()
+            drawn = self.function(n_samples, np.random.default_rng(int(seed)))
+            return torch.from_numpy(np.asarray(drawn, dtype=np.float32)).to(device)
+
+        return noise.draw(draw)
 
 
 def check_draws(prior: Prior) -> None:
     """Raise a ValueError if a prior does not draw codes that can be used."""
-    codes = prior.sample(2, None, torch.Generator().manual_seed(0))
+    codes = prior.sample(2, None, Noise(torch.Generator().manual_seed(0)))
     expected = 2, prior.n_components
     if tuple(codes.shape) != expected or codes.dtype != torch.float32:
         raise ValueError(
@@ -308,19 +320,11 @@ PRIORS: dict[str, type[Prior]] = {
 }
 
 
-def _normal(n_samples: int, n_columns: int, generator: torch.Generator) -> Tensor:
-    shape, device = (n_samples, n_columns), generator.device
-    return torch.randn(shape, generator=generator, device=device, dtype=torch.float32)
-
-
-def _uniform(n_samples: int, n_columns: int, generator: torch.Generator) -> Tensor:
-    shape, device = (n_samples, n_columns), generator.device
-    return torch.rand(shape, generator=generator, device=device, dtype=torch.float32)
-
-
-def _check_positive(prior: Prior, name: str) -> None:
+def _register_positive(prior: Prior, name: str) -> None:
+    """Keep a number > 0 as a buffer, beside the argument of the constructor."""
     value = getattr(prior, name)
     if not is_positive(value):
         raise ValueError(
             f"`{name}` of {type(prior).__name__} must be a number > 0, got {value!r}."
         )
+    register_numbers(prior, **{f"_{name}": value})
