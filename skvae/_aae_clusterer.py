@@ -21,7 +21,8 @@ class AAEClusterer(ClusterMixin, ClassEncoder):
     Parameters
     ----------
     n_clusters : int, default=8
-        Number of clusters. Classes of varied looks need several clusters each.
+        Number of clusters. Classes of varied looks need several clusters each. Some
+        may stay empty, above all with few samples.
 
     Attributes
     ----------

@@ -16,7 +16,7 @@ from skvae.nn import Gaussian, GaussianMixture, Laplace, SquaredError, SwissRoll
 
 SMALL = {"max_iter": 3, "random_state": 0}
 # Steps enough for scikit-learn's checks of what classifiers and clusterers find.
-LONGER = SMALL | {"max_iter": 10, "batch_size": 32, "learning_rate": 5e-3}
+LONGER = SMALL | {"max_iter": 10, "batch_size": 16, "learning_rate": 5e-3}
 
 MODELS = {
     "AE": (AE, SMALL),
