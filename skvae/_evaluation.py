@@ -34,14 +34,14 @@ class Evaluation:
         None where a fit failed.
     scores_ : DataFrame of shape (n_repeats, n_methods * n_metrics)
         The score in each repeat. The columns are pairs (method, metric).
-    draws_ : DataFrame of shape (n_draws - n_left_out_, n_methods * n_metrics)
+    draws_ : DataFrame of shape (n_draws_kept, n_methods * n_metrics)
         The score in each drawn cohort, the mean over the repeats. A row is the same
         cohort for all methods, so that differences of columns are paired.
-    counts_ : ndarray of shape (n_draws - n_left_out_, n_patients)
+    counts_ : ndarray of shape (n_draws_kept, n_patients)
         How many times each patient is in each drawn cohort. For statistics of your own,
         ``counts_[:, groups_]`` are weights of the cases.
     n_left_out_ : int
-        Drawn cohorts that lacked a class.
+        Drawn cohorts that lacked a class, and are not among those kept.
     y_ : ndarray of shape (n_cases,)
     groups_ : ndarray of shape (n_cases,), int64
         The patient of each case, from 0 to n_patients - 1.

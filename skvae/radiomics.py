@@ -705,7 +705,7 @@ class RegionFeatures(DocumentedMixin, TransformerMixin, BaseEstimator):
 
         An extractor has a method `execute(image, mask)`, as pyradiomics' has. It gets
         images of SimpleITK and a mask of 0 and 1, and returns a dict too, of which
-        names that start with "diagnostics_" are left out.
+        names that start with ``diagnostics_`` are left out.
     loader : VolumeLoader or None, default=None
         What reads the cases: an object with a method `load_cases(X)` that yields them
         in order, and None for a case that it could not load. A case has attributes

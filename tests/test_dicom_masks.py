@@ -793,7 +793,7 @@ def test_garbage_is_refused(name, straight, folder):
 def test_unknown_kind_is_refused(straight, folder):
     (folder / "mask.png").write_bytes(b"\x89PNG")
     message = refused(folder / "mask.png", straight)
-    assert "must be DICOM (SEG or RTSTRUCT), NIfTI (.nii, .nii.gz) or NRRD" in message
+    assert "must be DICOM (SEG or RTSTRUCT), NIfTI (.nii, .nii.gz), NRRD" in message
 
 
 def test_dicom_needs_no_suffix(straight, folder):

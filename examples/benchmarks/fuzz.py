@@ -255,21 +255,33 @@ def contours(folder):
     return write_rtstruct(folder / "mask.dcm", rings, **UIDS)
 
 
-def label_image(name):
+def label_image(name, **options):
     def make(folder):
         series(folder)
         mask = (np.random.default_rng(1).random(SHAPE) < 0.4).astype(np.uint8)
-        if "nii" in name:
-            to_ras = np.diag([-1.0, -1, 1, 1])
-            nibabel.save(nibabel.Nifti1Image(mask, to_ras @ AFFINE), folder / name)
-        else:
-            image = SimpleITK.GetImageFromArray(mask)
-            image.SetSpacing([0.5, 0.75, 2.5])
-            image.SetOrigin(AFFINE[:3, 3])
-            SimpleITK.WriteImage(image, folder / name)
-        return folder / name
+        return write_image(folder / name, mask, **options)
 
     return make
+
+
+def image(name, **options):
+    def make(folder):
+        values = np.random.default_rng(0).integers(-100, 200, SHAPE).astype(np.int16)
+        return write_image(folder / name, values, **options)
+
+    return make
+
+
+def write_image(path, values, **options):
+    if "nii" in path.name:
+        to_ras = np.diag([-1.0, -1, 1, 1]) @ AFFINE[:, [2, 1, 0, 3]]
+        nibabel.save(nibabel.Nifti1Image(values.T, to_ras), path)
+    else:
+        written = SimpleITK.GetImageFromArray(values)
+        written.SetSpacing([0.5, 0.75, 2.5])
+        written.SetOrigin(AFFINE[:3, 3])
+        SimpleITK.WriteImage(written, path, **options)
+    return path
 
 
 def shared(archive, names, victim):
@@ -306,6 +318,14 @@ CASES = {
     "NIfTI": label_image("mask.nii"),
     "NIfTI gz": label_image("mask.nii.gz"),
     "NRRD": label_image("mask.nrrd"),
+    "NRRD gz": label_image("mask.nrrd", useCompression=True),
+    "MetaImage": label_image("mask.mha"),
+    "MetaImage compressed": label_image("mask.mha", useCompression=True),
+    "image NIfTI": image("image.nii"),
+    "image NIfTI gz": image("image.nii.gz"),
+    "image NRRD": image("image.nrrd"),
+    "image NRRD gz": image("image.nrrd", useCompression=True),
+    "image MetaImage": image("image.mha", useCompression=True),
 }
 if "SKVAE_DATA" in os.environ:
     small = ["23x38x3/CT/", "23x38x3/SEG"]
@@ -369,8 +389,13 @@ def places(path, data):
             return elements(data)
         return split_at(data.index(b"\x7f\xe0\x00\x10") + 12, data)
     if path.suffix == ".gz":
-        return split_at(len(data), data)
-    return split_at(352 if path.suffix == ".nii" else data.index(b"\n\n") + 2, data)
+        return split_at(1, data, "compressed")
+    if path.suffix == ".nii":
+        return split_at(352, data)
+    last = b"LOCAL\n" if path.suffix == ".mha" else b"\n\n"
+    start = data.index(last) + len(last)
+    is_compressed = b"encoding: gzip" in data or b"CompressedData = True" in data
+    return split_at(start, data, "compressed" if is_compressed else "PixelData")
 
 
 def split_at(start, data, name="PixelData"):
@@ -519,6 +544,12 @@ def of_mask(folder, mask, like):
     return [load_mask(mask, like)]
 
 
+def of_file(folder, mask, like):
+    if mask.suffix == ".dcm":
+        raise ToldError  # one slice of a series
+    return [load_series(mask)]
+
+
 def outcome(read, before):
     """Compare what is read now with what was read before."""
     try:
@@ -552,7 +583,7 @@ def agree(new, old):
 def attempts(folder, victim):
     """Return the ways to read a folder, and what each gives before the damage."""
     like, before = None, []
-    for way in (of_rows, of_folder, of_mask):
+    for way in (of_rows, of_folder, of_mask, of_file):
         read = partial(way, folder, victim, like)
         try:
             before.append((read, as_told(read)))

@@ -13,7 +13,8 @@ from pydicom.multival import MultiValue
 
 from ._errors import DicomError
 from ._headers import is_dicom, quiet_pydicom
-from ._series import Source, files_of
+from ._images import hash_of_image
+from ._series import Source, files_of, image_file_in, modality_of
 from ._volume import hashed
 
 _NUMBERS = {
@@ -81,9 +82,10 @@ def acquisition(volumes: Any) -> pd.DataFrame:
     -------
     acquisition : DataFrame of shape (n_volumes, 14)
         One row per volume, with the index of `volumes`. What a header doesn't say is
-        missing; all is for files that are not DICOM or can't be read.
+        missing; all is for files that can't be read. Of NIfTI, NRRD and MetaImage there
+        are the hash of the file and the modality that a row states.
 
-        - series: hash of the series UID, that of `Volume.provenance`
+        - series: hash of the series UID, as in `Volume.provenance`
         - modality: "CT", "MR", "PT" and others; "other" for one that is not common
         - manufacturer: one name for all that a vendor calls itself; "other" if it is
           none of the known ones
@@ -117,6 +119,9 @@ def _is_table(volumes: Any) -> bool:
 def _describe(source: Source) -> dict[str, Any]:
     """Describe one series; by nothing, where no header can be read."""
     with suppress(DicomError, OSError):
+        image = image_file_in(source)
+        if image is not None:
+            return {"series": hash_of_image(image), "modality": modality_of(source)}
         for path in filter(is_dicom, files_of(source)):
             with quiet_pydicom(path):
                 dataset = pydicom.dcmread(path, force=True, stop_before_pixels=True)

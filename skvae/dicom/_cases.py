@@ -14,7 +14,7 @@ from .._cache import as_json
 from ._errors import MaskError
 from ._masks import is_missing, mask_of
 from ._select import mask_beside
-from ._series import files_of
+from ._series import files_of, image_file_in, modality_of
 
 _PATH = str | os.PathLike
 
@@ -31,7 +31,10 @@ class Channel:
         if not hasattr(self.source, "keys"):
             return list(digests.values())
         places = zip(self.source["files"], self.source["frames"], strict=True)
-        return [f"{digests[Path(path)]} {index}" for path, index in places]
+        frames = [f"{digests[Path(path)]} {index}" for path, index in places]
+        if image_file_in(self.source):  # whose units depend on the row
+            frames.append(str(modality_of(self.source)))
+        return frames
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,9 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
         "mask_label" that says otherwise is an error.
     channels : tuple of str, default=("image",)
         Columns of the table that hold the series of each channel. Further channels are
-        interpolated on the grid of the first, in the same frame of reference.
+        interpolated on the grid of the first, in the same frame of reference. NIfTI,
+        NRRD and MetaImage state none: their millimetres are taken to be in one space,
+        with a warning if their grids differ.
     ibsi : bool, default=False
         Whether to keep to the image processing of the Image Biomarker Standardisation
         Initiative [1]_: HU are rounded to whole numbers after interpolation; `window`,
@@ -241,10 +243,11 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
         X : DataFrame or list of length n_cases
             A table from `scan`, whose rows are one channel each; a table or a list of
             dicts with a column for each of the `channels`, which hold a folder, a list
-            of files or a row of `scan`; or a list of those. A column "mask" holds the
-            file of the mask, or several to unite, and "mask_label" what is meant in
-            it, as in tables from `select_regions`. Without it, the one file in "masks"
-            of a row of `scan` is taken, or the only mask in a folder, if there is one.
+            of files, a NIfTI, NRRD or MetaImage file, or a row of `scan`; or a list of
+            those. A column "mask" holds the file of the mask, or several to unite, and
+            "mask_label" what is meant in it, as in tables from `select_regions`.
+            Without it, the one file in "masks" of a row of `scan` is taken, or the only
+            mask in a folder, if there is one.
 
         Returns
         -------
@@ -593,13 +596,33 @@ def _on(grid, mask, volume):
 
 
 def _check_one_space(volumes):
-    spaces = {volume.frame_of_reference for volume in volumes}
+    spaces = {volume.frame_of_reference for volume in volumes if not _is_bare(volume)}
     if len(volumes) > 1 and (len(spaces) > 1 or None in spaces):
         raise GeometryError(
             "FrameOfReferenceUID differs between the channels of a case, or is "
             "missing: how they lie on each other can't be told. Register the images "
             "first."
         )
+    first = volumes[0]
+    if any(map(_is_bare, volumes)) and not all(_agree(first, v) for v in volumes):
+        warnings.warn(
+            "Channels of a case are on different grids, and NIfTI, NRRD and MetaImage "
+            "state no frame of reference: their millimetres are taken to be in one "
+            "space. Look at a case, or register the images first.",
+            DicomWarning,
+            stacklevel=2,
+        )
+
+
+def _is_bare(volume):
+    """Tell whether a volume comes from a file that can't state a frame of reference."""
+    return "format" in volume.provenance
+
+
+def _agree(volume, other):
+    """Tell whether two volumes have one grid, to a tenth of a voxel."""
+    apart = abs(volume.affine - other.affine).max() * max(volume.shape)
+    return volume.shape == other.shape and apart <= 0.1 * min(volume.spacing)
 
 
 def _packed(volume):

@@ -2,8 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from importlib import import_module
 from itertools import product
 from numbers import Integral
 from os import PathLike
@@ -19,8 +17,9 @@ from pydicom.tag import BaseTag
 from pydicom.uid import RTStructureSetStorage, SegmentationStorage
 
 from ._doubts import warn_of_doubts
-from ._errors import CorruptFileError, DicomWarning, MaskError, discreet
+from ._errors import DicomWarning, MaskError, discreet
 from ._headers import disorder_of, is_dicom, quiet_pydicom, read_frames
+from ._images import UNPLACED, is_image_file, read_image
 from ._pixels import check_pixels, plugin_of
 from ._terms import OPEN_CONTOURS, shown
 from ._volume import Volume, hashed
@@ -49,11 +48,11 @@ def load_mask(
     ----------
     source : path, list of paths, or row of `select_regions` or `regions`
         A DICOM segmentation (SEG: binary, fractional or label map), DICOM contours
-        (RTSTRUCT), or a label image (.nii, .nii.gz, .nrrd, .nhdr). Of fractional
-        segmentations, voxels at half of MaximumFractionalValue or more are taken; of
-        contours, pixels whose centre lies inside. Contours in one slice cut holes into
-        each other (even-odd rule). The masks of several files are united. A row names
-        its files as "mask" and what to take in them as "mask_label".
+        (RTSTRUCT), or a label image (.nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd). Of
+        fractional segmentations, voxels at half of MaximumFractionalValue or more are
+        taken; of contours, pixels whose centre lies inside. Contours in one slice cut
+        holes into each other (even-odd rule). The masks of several files are united. A
+        row names its files as "mask" and what to take in them as "mask_label".
     like : Volume
         The volume that the mask belongs to.
     label : int, str or list of these, default=None
@@ -76,7 +75,8 @@ def load_mask(
     DecoderMissingError
         If no installed package decompresses a segmentation.
     ImportError
-        If the mask is NIfTI and nibabel is missing, or NRRD and SimpleITK is.
+        If the mask is NIfTI and nibabel is missing, or NRRD or MetaImage and SimpleITK
+        is.
 
     References
     ----------
@@ -143,25 +143,20 @@ def _load_one(file: str | PathLike[str], like: Volume, label: Label) -> np.ndarr
     return mask
 
 
-def is_label_image(path: Path) -> bool:
-    """Tell by its name whether a file is NIfTI or NRRD."""
-    return path.name.lower().endswith(tuple(_LABEL_IMAGES))
-
-
 def read_label_image(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the values of a label image, and its affine where it states one."""
-    fits = [suffix for suffix in _LABEL_IMAGES if path.name.lower().endswith(suffix)]
-    return _LABEL_IMAGES[fits[0]](path)
+    image = read_image(path)
+    return np.asarray(image.values), image.affine
 
 
 def _read(path: Path, like: Volume, label: Label) -> np.ndarray:
-    if is_label_image(path):
+    if is_image_file(path):
         return _from_label_image(*read_label_image(path), like, label)
     if path.name.lower().endswith(".dcm") or is_dicom(path):
         return _from_dicom(path, like, label)
     raise MaskError(
-        "must be DICOM (SEG or RTSTRUCT), NIfTI (.nii, .nii.gz) or NRRD (.nrrd, .nhdr) "
-        "and is none of these. Convert it to one."
+        "must be DICOM (SEG or RTSTRUCT), NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr) "
+        "or MetaImage (.mha, .mhd) and is none of these. Convert it to one."
     )
 
 
@@ -451,30 +446,6 @@ def _fill(corners: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.logical_xor.accumulate(turns, axis=1)[:, :-1]
 
 
-def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    with _read_by("nibabel", path) as nibabel:
-        image = nibabel.load(path)
-        values = np.asanyarray(image.dataobj)
-        if image.header["sform_code"] or image.header["qform_code"]:
-            return values, np.diag([-1, -1, 1, 1]) @ image.affine  # RAS to LPS
-        return values, None
-
-
-def _read_nrrd(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    with _read_by("SimpleITK", path) as sitk:
-        image = sitk.ReadImage(str(path))
-        values = sitk.GetArrayFromImage(image).T
-        stated = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
-        # ITK turns the spaces it knows into this one, and takes others as they come.
-        if stated.get("NRRD_space") != "left-posterior-superior":
-            return values, None
-        n = image.GetDimension()
-        affine = np.eye(n + 1)
-        affine[:n, :n] = np.reshape(image.GetDirection(), (n, n)) * image.GetSpacing()
-        affine[:n, n] = image.GetOrigin()
-        return values, affine
-
-
 def _from_label_image(
     values: np.ndarray, affine: np.ndarray | None, like: Volume, label: Label
 ) -> np.ndarray:
@@ -490,10 +461,7 @@ def affine_and_labels(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return what places a label image, and its labels, or say why it is none."""
     if affine is None:
-        raise MaskError(
-            "states no position: sform_code and qform_code (NIfTI) are 0, or `space` "
-            "(NRRD) isn't anatomical. Write it with the geometry of its image."
-        )
+        raise MaskError(UNPLACED)
     if values.ndim != 3 or not _are_whole(values):
         raise MaskError(
             f"must hold whole numbers in 3 dimensions, got {values.dtype} in "
@@ -506,26 +474,6 @@ def _are_whole(values: np.ndarray) -> bool:
     if values.dtype.kind not in "biuf":
         return False
     return bool((np.isfinite(values) & (values == np.rint(values))).all())
-
-
-@contextmanager
-def _read_by(package: str, path: Path) -> Iterator[Any]:
-    """Import a package, and keep back what it says: it may quote a patient's name."""
-    try:
-        module = import_module(package)
-    except ImportError:
-        raise ImportError(
-            f"Reading {path.name} takes {package}: pip install 'skvae[radiomics]'."
-        ) from None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield module
-        except Exception as error:
-            raise CorruptFileError(
-                f"{path.name} is damaged: {package} stopped with "
-                f"{type(error).__name__}. Fetch it from its source again."
-            ) from None
 
 
 def _place(
@@ -592,10 +540,4 @@ _DICOM: dict[Any, Callable[[Dataset, Volume, Label], np.ndarray]] = {
     SegmentationStorage: _from_seg,
     _LABEL_MAP_STORAGE: _from_seg,
     RTStructureSetStorage: _from_rtstruct,
-}
-_LABEL_IMAGES = {
-    ".nii": _read_nifti,
-    ".nii.gz": _read_nifti,
-    ".nrrd": _read_nrrd,
-    ".nhdr": _read_nrrd,
 }

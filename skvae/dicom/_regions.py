@@ -16,6 +16,14 @@ from pydicom.uid import RTStructureSetStorage
 
 from ._errors import DicomError, DicomWarning, MaskError
 from ._headers import MASKS, quiet_pydicom
+from ._images import (
+    FORMATS,
+    format_of,
+    grid_of_image,
+    is_image_file,
+    read_image,
+    reading_by,
+)
 from ._masks import (
     _affines_of_frames,
     _check_space,
@@ -23,13 +31,11 @@ from ._masks import (
     _corners,
     _is_closed,
     _place,
-    _read_by,
     affine_and_labels,
-    is_label_image,
     read_label_image,
 )
 from ._scan import reason_of
-from ._series import frames_of, lay_out
+from ._series import frames_of, image_file_in, lay_out
 from ._volume import Volume, hashed
 
 _NAMES = [
@@ -45,8 +51,7 @@ _NAMES = [
     "is_on_grid",
     "problem",
 ]
-_KINDS = {".nii": "NIfTI", ".nii.gz": "NIfTI", ".nrrd": "NRRD", ".nhdr": "NRRD"}
-KINDS = ("SEG", "RTSTRUCT", *dict.fromkeys(_KINDS.values()))
+KINDS = ("SEG", "RTSTRUCT", *dict.fromkeys(kind.name for kind in FORMATS.values()))
 _LARGEST = 2**31  # of numbers, by the standard
 _MOST_LABELS = 200  # values in a label image; one with more is no mask
 
@@ -95,7 +100,8 @@ def regions(volumes: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     volumes : DataFrame
-        A table from `scan`, or some of its rows.
+        A table from `scan`, or some of its rows; for NIfTI, NRRD and MetaImage one
+        with the columns "files" and "label_images", both of tuples of paths.
 
     Returns
     -------
@@ -110,7 +116,7 @@ def regions(volumes: pd.DataFrame) -> pd.DataFrame:
           the label itself
         - mask, mask_label: the file, and the number of the segment or ROI in it, or the
           label
-        - kind: "SEG", "RTSTRUCT", "NIfTI" or "NRRD"
+        - kind: "SEG", "RTSTRUCT", "NIfTI", "NRRD" or "MHA"
         - drawn_on: SeriesInstanceUID of the series that the file says it was drawn on;
           missing where it says none. For a label image, it is the series in whose
           folder the file lies
@@ -147,8 +153,12 @@ def regions(volumes: pd.DataFrame) -> pd.DataFrame:
     6       MR    GTV        True
     7       MR  Edema        True
     """
-    if not (hasattr(volumes, "columns") and {"files", "masks"} <= {*volumes.columns}):
-        raise TypeError("`volumes` must be a table from `scan`, or some of its rows.")
+    columns = {*getattr(volumes, "columns", ())}
+    if "files" not in columns or columns.isdisjoint({"masks", "label_images"}):
+        raise TypeError(
+            "`volumes` must be a table from `scan`, some of its rows, or one with the "
+            'columns "files" and "label_images".'
+        )
     if not volumes.index.is_unique:
         raise ValueError(
             "The index of `volumes` must name each row once. Take "
@@ -175,7 +185,7 @@ def _places_of_files(rows: Sequence[tuple[Any, Any]]) -> dict[str, list[int]]:
     """Tell which rows each file may have masks for."""
     places: dict[str, list[int]] = {}
     for place, (_, row) in enumerate(rows):
-        for path in (*row["masks"], *row.get("label_images", ())):
+        for path in (*row.get("masks", ()), *row.get("label_images", ())):
             places.setdefault(path, []).append(place)
     return places
 
@@ -218,7 +228,7 @@ def _drawn_on(
     if len(contents.series) == 1:
         (series,) = contents.series
         return series, series == own
-    if is_label_image(path):
+    if is_image_file(path):
         is_here = {Path(file).parent for file in row["files"]} == {path.parent}
     else:
         images = grid.images if isinstance(grid, Grid) else frozenset()
@@ -238,12 +248,23 @@ def _problem(path: Path, region: Region, like: Volume) -> str | None:
 def _grid_of(row: Any) -> Grid | str:
     """Read where the images of a volume lie, or say why they make none."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DicomWarning)
-            frames = frames_of(row)
-            layout = lay_out(frames, "interpolate")
-    except (DicomError, OSError) as error:
+        path = image_file_in(row)
+        return _grid_of_frames(row) if path is None else _grid_of_image(path)
+    except (DicomError, OSError, ImportError) as error:
         return reason_of(error)
+
+
+def _grid_of_image(path: Path) -> Grid:
+    shape, affine = grid_of_image(path, read_image(path, with_values=False))
+    nothing = np.broadcast_to(np.float32(0), shape)
+    return Grid(Volume(nothing, affine), frozenset())
+
+
+def _grid_of_frames(row: Any) -> Grid:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DicomWarning)
+        frames = frames_of(row)
+        layout = lay_out(frames, "interpolate")
     first = layout.frames[0]
     shape = layout.n_slices, first["Rows"], first["Columns"]
     nothing = np.broadcast_to(np.float32(0), shape)
@@ -254,7 +275,7 @@ def _grid_of(row: Any) -> Grid | str:
 
 def _try_to_read(path: Path) -> Contents | str:
     try:
-        return _from_label_image(path) if is_label_image(path) else _from_dicom(path)
+        return _from_label_image(path) if is_image_file(path) else _from_dicom(path)
     except (DicomError, OSError, ImportError) as error:
         return reason_of(error)
 
@@ -362,8 +383,8 @@ def _from_label_image(path: Path) -> Contents:
             f"{path.name} holds {len(numbers)} values, more than {_MOST_LABELS}: it is "
             "an image, or a map, and no mask."
         )
-    suffix = next(end for end in _KINDS if path.name.lower().endswith(end))
-    names = _names_in_nrrd(path) if _KINDS[suffix] == "NRRD" else {}
+    suffix, kind = format_of(path)
+    names = _names_in_nrrd(path) if kind.name == "NRRD" else {}
     if len(numbers) == 1:
         names = {numbers[0]: path.name[: -len(suffix)].removesuffix(".seg")} | names
     fitting: set[int] = set()
@@ -375,7 +396,7 @@ def _from_label_image(path: Path) -> Contents:
         )
         for number in numbers
     ]
-    return Contents(_KINDS[suffix], found)
+    return Contents(kind.name, found)
 
 
 def _check_voxels(
@@ -400,7 +421,7 @@ def _check_voxels(
 
 def _names_in_nrrd(path: Path) -> dict[int, str]:
     """Return the names that 3D Slicer gives to labels."""
-    with _read_by("SimpleITK", path) as sitk:
+    with reading_by("SimpleITK", path) as sitk:
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(path))
         reader.ReadImageInformation()

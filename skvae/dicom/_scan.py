@@ -3,9 +3,12 @@
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
@@ -13,7 +16,7 @@ from tqdm.auto import tqdm
 from ._errors import CorruptFileError, DicomError, DicomWarning
 from ._geometry import split
 from ._headers import MASKS, Frame, claims_dicom, is_dicom, is_image, read_frames
-from ._masks import is_label_image
+from ._images import grid_of_image, is_image_file, read_image
 from ._remarks import remarks_on
 from ._series import by_series, files_in, lay_out
 from ._volume import spacing_of
@@ -36,6 +39,7 @@ _NAMES = (*_NAMES, "label_images", "remark", "problem")
 def scan(
     root: str | os.PathLike[str],
     *,
+    images: str | Mapping[str, str] | None = None,
     n_jobs: int | None = 1,
     follow_links: bool = False,
     progress: bool | None = None,
@@ -51,6 +55,10 @@ def scan(
     ----------
     root : path
         Folder that is read with all folders below it.
+    images : str, dict or None, default=None
+        Which of the NIfTI, NRRD and MetaImage files are images, by a pattern for their
+        path below `root`; others may be masks. A dict has one pattern for each
+        modality, ``{"CT": "*ct.nii.gz"}``: these files don't say theirs.
     n_jobs : int or None, default=1
         Processes that read, as in joblib.
     follow_links : bool, default=False
@@ -66,12 +74,14 @@ def scan(
         One row per volume, each of which `load_series` and `VolumeLoader` take:
 
         - patient_id, study_uid, series_uid, frame_of_reference_uid, modality,
-          description: as in the files
+          description: as in the files. For `images`, the patient is the name of the
+          folder directly below `root`; missing if there is none
         - n_slices, shape (slices, rows, columns), spacing (of these, in mm),
           orientation (direction cosines of rows and columns)
         - files, frames: the images, and the number of each within its file
         - masks: DICOM files that hold masks in the same space
-        - label_images: NIfTI and NRRD files in the patient's folder, which may be masks
+        - label_images: NIfTI, NRRD and MetaImage files in the patient's folder, which
+          may be masks
         - remark: what sets a volume apart from others of its series ("echo 2", "b 800",
           "field map"), and whether it is a "scout"; missing where there is no such
           thing to say
@@ -110,21 +120,26 @@ def scan(
     paths = list(files_in(Path(root), follow_links, locked.append))
     read = _read_all(paths, n_jobs, progress)
     frames = [frame for part, _, _ in read for frame in part]
-    images = list(filter(is_image, frames))
+    slices = list(filter(is_image, frames))
     masks = [frame for frame in frames if frame.get("SOPClassUID") in MASKS]
     problems = [problem for _, part, _ in read for problem in part]
-    others = _not_among(filter(is_label_image, paths), frames, problems)
-    label_images = _label_images(others, images, Path(root))
-    n_others = sum(n for _, _, n in read) - sum(map(len, label_images.values()))
-    n_reports = len(frames) - len(images) - len(masks)
-    n_listed = len(images) + len(problems)
+    others = _not_among(filter(is_image_file, paths), frames, problems)
+    files = _image_files(others, images, Path(root))
+    named = {file["path"] for file in files}
+    others = [path for path in others if path not in named]
+    label_images = _label_images(others, [*slices, *files], Path(root))
+    n_others = sum(n for _, _, n in read) - len(files)
+    n_others -= sum(map(len, label_images.values()))
+    n_reports = len(frames) - len(slices) - len(masks)
+    n_listed = len(slices) + len(files) + len(problems)
     _warn_of_others(len(paths), n_listed, n_others, n_reports)
-    volumes = _volumes(images)
+    volumes = _volumes(slices)
     masks_in = _by_space(masks)
     rows = [
         _row(volume, masks_in, label_images) | {"remark": remark}
         for volume, remark in zip(volumes, remarks_on(volumes), strict=True)
     ]
+    rows += [_row_of_image(file, label_images) for file in files]
     problems += [(Path(error.filename), reason_of(error)) for error in locked]
     rows += [_row_of_problem(*problem) for problem in problems]
     return pd.DataFrame(rows, columns=_NAMES)
@@ -211,6 +226,42 @@ def _row(
     row["masks"] = masks.get(_space(frames[0]), ())
     row["label_images"] = label_images.get(_owner(frames[0]), ())
     return row
+
+
+def _image_files(
+    paths: Sequence[Path], images: str | Mapping[str, str] | None, root: Path
+) -> list[Frame]:
+    """Describe the files that are images by their names, as far as these tell."""
+    if images is None:
+        return []
+    patterns = images if isinstance(images, Mapping) else {None: images}
+    found: dict[Path, Frame] = {}
+    for path, (modality, pattern) in product(paths, patterns.items()):
+        below = path.relative_to(root)
+        if fnmatchcase(below.as_posix(), pattern):
+            found[path] = {
+                "path": path,
+                "folder": path.parent,
+                "Modality": modality,
+                "PatientID": below.parts[0] if len(below.parts) > 1 else None,
+            }
+    return list(found.values())
+
+
+def _row_of_image(
+    file: Frame, label_images: Mapping[object, tuple[str, ...]]
+) -> dict[str, Any]:
+    row: dict[str, Any] = {name: file.get(key) for name, key in _COLUMNS.items()}
+    row |= {"files": (str(file["path"]),), "frames": (0,), "masks": ()}
+    row["label_images"] = label_images.get(_owner(file), ())
+    try:
+        image = read_image(file["path"], with_values=False)
+        shape, affine = grid_of_image(file["path"], image)
+    except (DicomError, OSError, ImportError) as error:
+        return row | {"problem": reason_of(error)}
+    cosines = affine[:3, [2, 1]] / np.linalg.norm(affine[:3, [2, 1]], axis=0)
+    row |= {"n_slices": shape[0], "shape": shape, "spacing": spacing_of(affine)}
+    return row | {"orientation": tuple(cosines.T.ravel().tolist())}
 
 
 def _row_of_problem(path: Path, problem: str) -> dict[str, Any]:

@@ -170,6 +170,8 @@ def _reasons(volumes: pd.DataFrame, steps: Mapping[str, pd.DataFrame]) -> pd.Ser
 
 def _are_broken(volumes: pd.DataFrame, irregular: str) -> pd.Series:
     """Tell which volumes `load_series` refuses."""
+    if "problem" not in volumes:
+        return pd.Series(False, index=volumes.index)
     broken = volumes["problem"].notna()
     if irregular == "interpolate":
         broken &= ~volumes["problem"].str.startswith(_IRREGULAR, na=False)

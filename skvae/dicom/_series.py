@@ -18,6 +18,7 @@ from ._errors import (
     DicomWarning,
     InconsistentSeriesError,
     NoImagesError,
+    SUVError,
     discreet,
 )
 from ._geometry import Layout, arrange
@@ -30,6 +31,7 @@ from ._headers import (
     read_frames,
     shown_uid,
 )
+from ._images import is_image_file, load_image
 from ._pixels import check_pixels, decode, units_of
 from ._suv import suv_factor
 from ._terms import MODALITIES, shown
@@ -45,8 +47,9 @@ def load_series(
     series_uid: str | None = None,
     irregular: str = "raise",
     suv: bool = False,
+    units: str | None = None,
 ) -> Volume:
-    """Read one DICOM series as a volume.
+    """Read one series as a volume: DICOM, NIfTI, NRRD or MetaImage.
 
     Slices are ordered by where they lie along their normal, whatever their names and
     numbers. Each is rescaled by its own slope and intercept. What can't be read without
@@ -56,7 +59,9 @@ def load_series(
     ----------
     source : path, list of paths or row of `scan`
         A folder, read with the folders below it; files; or one row of the table that
-        `scan` returns. Files in a folder that are not DICOM images are left out.
+        `scan` returns. Files in a folder that are not DICOM images are left out. A
+        file .nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd is one volume; its axes are taken
+        in reverse, so that those of the same series as DICOM are the same.
     series_uid : str, default=None
         SeriesInstanceUID of the series to read, where `source` holds several.
     irregular : {"raise", "interpolate"}, default="raise"
@@ -66,6 +71,9 @@ def load_series(
     suv : bool, default=False
         Whether to turn the activity concentrations of PET into standardized uptake
         values by body weight. Other images stay as they are.
+    units : str, default=None
+        What the values of a file that isn't DICOM are in, since such files don't say.
+        None takes "HU" for a row whose "modality" is "CT", and "arbitrary" otherwise.
 
     Returns
     -------
@@ -91,6 +99,11 @@ def load_series(
         `MissingSlicesError`, `NonUniformSpacingError`, `DuplicatePositionError`,
         `GeometryError`, `CorruptFileError`, `DeclaredSizeError`,
         `DecoderMissingError`, `ColorImageError`, `SUVError`.
+    ImportError
+        If the file is NIfTI and nibabel is missing, or NRRD or MetaImage and SimpleITK
+        is.
+    ValueError
+        If a parameter is not valid, or `units` are given for DICOM.
 
     See Also
     --------
@@ -114,6 +127,11 @@ def load_series(
         raise ValueError(
             f"`irregular` must be 'raise' or 'interpolate', got {irregular!r}."
         )
+    image = image_file_in(source)
+    if image is not None:
+        return _load_image(image, source, series_uid, suv, units)
+    if units is not None:
+        raise ValueError("`units` are for files that don't say. DICOM says: leave it.")
     frames = _one_series(frames_of(source), series_uid)
     layout = lay_out(frames, irregular)
     warn_of_doubts(layout.frames)
@@ -137,6 +155,59 @@ def load_series(
         hashed(frames[0].get("FrameOfReferenceUID")),
         _provenance(layout, units),
     )
+
+
+def image_file_in(source: Source) -> Path | None:
+    """Return the NIfTI, NRRD or MetaImage file that a source is, if it is one."""
+    if isinstance(source, str | os.PathLike):
+        return _image_file(Path(source))
+    row: Any = source
+    files = [Path(path) for path in (row["files"] if _is_row(row) else row)]
+    if not any(map(_image_file, files)):
+        return None
+    if len(files) > 1:
+        raise AmbiguousSeriesError(
+            f"`source` names {len(files)} files, {files[0].name} among the first, and "
+            "not all are DICOM: each of the others is a volume of its own. Give one."
+        )
+    return files[0]
+
+
+def _image_file(path: Path) -> Path | None:
+    """Return a path if it is no DICOM by its name, nor a folder or DICOM in truth."""
+    is_other = is_image_file(path) and not (path.is_dir() or is_dicom(path))
+    return path if is_other else None
+
+
+def modality_of(source: Source) -> str | None:
+    """Return what a row says about its modality, which image files don't."""
+    row: Any = source
+    modality = row.get("modality") if _is_row(source) else None
+    return modality if modality in MODALITIES else None
+
+
+def _load_image(
+    path: Path,
+    source: Source,
+    series_uid: str | None,
+    suv: bool,
+    units: str | None,
+) -> Volume:
+    """Read a file that holds a whole volume."""
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path.name!r}.")
+    if series_uid is not None:
+        raise NoImagesError(
+            f"{path.name} states no SeriesInstanceUID. Leave `series_uid` out."
+        )
+    modality = modality_of(source)
+    if suv and units is None and modality in (None, "PT"):
+        raise SUVError(
+            f"{path.name} doesn't state dose, time and weight. Compute SUV where it "
+            'was made, and take suv=False; or give a row with its "modality".'
+        )
+    units = units or ("HU" if modality == "CT" else "arbitrary")
+    return load_image(path, units, modality)
 
 
 def lay_out(frames: Sequence[Frame], irregular: str = "raise") -> Layout:
