@@ -782,7 +782,8 @@ class RegionFeatures(DocumentedMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         TypeError
-            If a function returns anything but a dict of numbers.
+            If a function returns anything but a dict of numbers, or `X` is a table and
+            `loader` is None.
         ValueError
             If no case can be loaded, the first has no mask, a feature is infinite, or
             `features` names a function that there is not, or one name twice.
@@ -812,7 +813,8 @@ class RegionFeatures(DocumentedMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         TypeError
-            If a function returns anything but a dict of numbers.
+            If a function returns anything but a dict of numbers, or `X` is a table and
+            `loader` is None.
         ValueError
             If a case has no mask, a feature is infinite, or the names of the features
             of a case differ from `feature_names_`.
@@ -847,7 +849,14 @@ class RegionFeatures(DocumentedMixin, TransformerMixin, BaseEstimator):
         return tags
 
     def _cases(self, X):
-        return X if self.loader is None else self.loader.load_cases(X)
+        if self.loader is not None:
+            return self.loader.load_cases(X)
+        if hasattr(X, "iloc"):
+            raise TypeError(
+                "`loader` must be given where `X` is a table: "
+                "RegionFeatures(loader=VolumeLoader())."
+            )
+        return X
 
     def _row(self, case, number, functions):
         if case is None:

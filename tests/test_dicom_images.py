@@ -644,7 +644,7 @@ def test_the_whole_way_from_image_files(cohort, tmp_path):
 def test_a_case_that_can_not_be_read_costs_itself_only(cohort):
     path = Path(cohort["files"][3][0])
     path.write_bytes(path.read_bytes()[:-9])
-    loader = VolumeLoader(shape=(4, 4, 4), crop="mask", on_error="nan")
+    loader = VolumeLoader(shape=(8, 12, 12), crop="mask", on_error="nan")
     with pytest.warns(sd.DicomWarning, match=r"case 3, CorruptFileError: ct\.nii\.gz"):
         images = loader.transform(cohort)
     assert np.isnan(images).any(axis=(1, 2, 3, 4)).tolist() == [
@@ -686,7 +686,7 @@ def test_scan_lists_images_that_are_named(folder):
     assert volumes.loc["P2", "orientation"] == pytest.approx((1, 0, 0, 0, 1, 0))
     with pytest.warns(sd.DicomWarning, match="no mask. 1 of 7 .* make no volume"):
         picked = sd.select_regions(volumes.reset_index(drop=True), "gtv")
-    assert VolumeLoader(shape=(4, 4, 4), crop="mask").transform(picked).shape[0] == 5
+    assert VolumeLoader(shape=(8, 12, 12), crop="mask").transform(picked).shape[0] == 5
     with pytest.warns(sd.DicomWarning, match="1 of 2 files are not DICOM"):
         alone = sd.scan(folder / "P1", images="ct*")
     assert alone["modality"].isna().all()

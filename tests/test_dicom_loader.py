@@ -2,6 +2,8 @@ import json
 import multiprocessing
 import os
 import pickle
+import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skvae import AE, CacheWarning
+from skvae._cache import key_of
 from skvae.datasets import make_dicom_cohort, write_dicom_series, write_rtstruct
 from skvae.dicom import (
     DicomError,
@@ -24,6 +27,8 @@ from skvae.dicom import (
     load_series,
     scan,
 )
+from skvae.dicom._cases import Channel, Source, digest_of
+from skvae.dicom._resample import Grid, resample
 from skvae.model_selection import groups_from
 from skvae.radiomics import RegionFeatures
 
@@ -109,6 +114,23 @@ def test_axes_come_out_along_those_of_the_patient(tmp_path, turn):
     one, two = VolumeLoader().load_cases([tmp_path / "a", tmp_path / "b"])
     np.testing.assert_array_equal(one.image, two.image)
     np.testing.assert_allclose(one.affine, two.affine, atol=1e-6)
+
+
+def test_voxels_of_an_aligned_grid_are_taken_as_they_are():
+    rng = np.random.default_rng(0)
+    array = rng.random((4, 5, 6), dtype=np.float32)
+    for _ in range(20):
+        to_array = np.eye(4, dtype=int)
+        steps = np.diag(rng.choice([-2, -1, 1, 2], 3))
+        to_array[:3, :3] = steps[rng.permutation(3)]
+        to_array[:3, 3] = rng.integers(-2, 6, 3)
+        grid = Grid((5, 3, 7), AFFINE @ to_array)
+        values, is_inside = resample(array, AFFINE, grid, 1, -7.0)
+        for index in np.ndindex(grid.shape):
+            place = tuple(to_array[:3] @ [*index, 1])
+            is_there = all(0 <= i < n for i, n in zip(place, array.shape, strict=True))
+            assert values[index] == (array[place] if is_there else -7)
+            assert is_inside[index] == is_there
 
 
 def test_crop_to_the_mask_with_a_margin(ramp):
@@ -258,7 +280,7 @@ def test_tilted_gantry_comes_out_straight(tmp_path):
 
 def test_transform_stacks_cases_in_order(cohort):
     volumes, _ = cohort
-    loader = VolumeLoader(spacing=3, shape=(8, 12, 12), crop="mask")
+    loader = VolumeLoader(spacing=5, shape=(8, 12, 12), crop="mask")
     images = loader.fit_transform(volumes)
     assert images.shape == (6, 1, 8, 12, 12)
     assert images.dtype == np.float32
@@ -269,7 +291,7 @@ def test_transform_stacks_cases_in_order(cohort):
 
 def test_several_processes_give_the_same(cohort):
     volumes, _ = cohort
-    loader = VolumeLoader(spacing=3, shape=(8, 12, 12), crop="mask")
+    loader = VolumeLoader(spacing=5, shape=(8, 12, 12), crop="mask")
     one = loader.transform(volumes)
     np.testing.assert_array_equal(loader.set_params(n_jobs=2).transform(volumes), one)
 
@@ -285,6 +307,8 @@ def test_several_processes_give_the_same(cohort):
         ({"normalize": "window"}, "needs a `window`"),
         ({"ibsi": True, "normalize": "standard"}, "no room for `normalize`"),
         ({"shape": (2, 2, 2)}, "smaller than a volume"),
+        ({"margin": 2.0}, "`margin` needs crop='mask'"),
+        ({"shape": 16}, "`shape` must be 3 whole numbers.*, got 16"),
         ({"channels": ()}, "`channels` must name one"),
         ({"shape": (2.5, 4, 4)}, "`shape` must be 3 whole"),
         ({"window": (40, 0)}, "with a positive width"),
@@ -322,10 +346,40 @@ def test_cases_must_be_a_list_or_a_table(cohort):
             VolumeLoader().transform(single)
 
 
+@pytest.mark.parametrize("kind", ["parquet", "pickle"])
+def test_saved_table(cohort, tmp_path, kind):
+    volumes = cohort[0].iloc[:2]
+    getattr(volumes, f"to_{kind}")(tmp_path / "table")
+    again = getattr(pd, f"read_{kind}")(tmp_path / "table")
+    loader = VolumeLoader(spacing=5, shape=(8, 8, 8), crop="mask", cache=tmp_path)
+    expected = loader.transform(volumes)
+    np.testing.assert_array_equal(loader.transform(again), expected)
+    again["mask"] = again["masks"]
+    np.testing.assert_array_equal(loader.transform(again), expected)
+
+
+def test_table_saved_as_csv(cohort, tmp_path):
+    cohort[0].to_csv(tmp_path / "table.csv")
+    again = pd.read_csv(tmp_path / "table.csv")
+    with pytest.raises(TypeError, match='"files" of case 0 of `X` is text'):
+        VolumeLoader().transform(again)
+    row = {"image": again.iloc[1]}
+    with pytest.raises(TypeError, match='"files" of case 0 of `X` is text'):
+        VolumeLoader().transform([row])
+
+
+@pytest.mark.parametrize("kind", ["table", "list"])
+def test_no_case(cohort, kind):
+    X = cohort[0].iloc[:0] if kind == "table" else []
+    with pytest.raises(ValueError, match="`X` holds no case"):
+        VolumeLoader().transform(X)
+
+
 def test_report_tells_what_is_cut_from_the_mask(ramp):
     case, _ = ramp
     whole = load(case, crop="mask", shape=(2, 3, 3))
-    part = load(case, crop="mask", shape=(1, 3, 3))
+    with pytest.warns(DicomWarning, match="50 % of that of case 0"):
+        part = load(case, crop="mask", shape=(1, 3, 3))
     assert (whole.report["mask_cut"], part.report["mask_cut"]) == (0, 0.5)
 
 
@@ -347,6 +401,17 @@ def test_case_that_can_t_be_read(cohort, tmp_path):
         images = loader.set_params(on_error="nan").transform(cases)
     assert np.isnan(images[1]).all()
     assert not np.isnan(images[0]).any()
+
+
+def test_case_that_is_larger_than_shape(cohort, ramp):
+    cases = [ramp[0], cohort[0].iloc[0]]
+    loader = VolumeLoader(shape=(6, 8, 10))
+    with pytest.raises(GeometryError, match="smaller than a volume") as error:
+        loader.transform(cases)
+    assert error.value.__notes__ == ["This was case 1."]
+    with pytest.warns(DicomWarning, match="case 1, GeometryError"):
+        images = loader.set_params(on_error="nan").transform(cases)
+    assert np.isnan(images).all(axis=(1, 2, 3, 4)).tolist() == [False, True]
 
 
 def counted(monkeypatch):
@@ -380,7 +445,7 @@ def test_a_search_decodes_each_volume_once(tmp_path, monkeypatch):
         LogisticRegression(),
     )
     grid = {
-        "featureunion__latents__volumeloader__spacing": [2, 3],
+        "featureunion__latents__volumeloader__spacing": [7, 8],
         "featureunion__latents__ae__n_components": [2, 3],
     }
     search = GridSearchCV(pipeline, grid, cv=GroupKFold(3), error_score="raise")
@@ -405,6 +470,51 @@ def test_cache_gives_the_same_and_follows_content_and_settings(ramp, tmp_path):
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     changed = load(case, spacing=1.5, cache=cache)
     assert not np.array_equal(changed.image, plain.image)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "files"),
+    [
+        ("a.nhdr", "NRRD0004\n# x\ndata file: ./b c.raw\n", ["b c.raw"]),
+        ("a.nrrd", "NRRD0004\nencoding: raw\n\ndata file: b.raw\n", []),
+        ("a.mhd", "NDims = 3\nElementDataFile = b.raw\n", ["b.raw"]),
+        ("a.MHD", "ElementDataFile = b c.raw\n", ["b c.raw"]),
+        ("a.mha", "NDims = 3\nElementDataFile = LOCAL\n\0", []),
+    ],
+)
+def test_digest_follows_the_files_that_a_header_names(tmp_path, name, text, files):
+    (tmp_path / name).write_bytes(text.encode())
+    for file in files:
+        (tmp_path / file).write_bytes(b"before")
+    digests = {digest_of(tmp_path / name)}
+    for file in files:
+        (tmp_path / file).write_bytes(b"after it")
+        digests.add(digest_of(tmp_path / name))
+    assert len(digests) == 1 + len(files)
+
+
+def test_cache_follows_the_voxels_of_a_detached_mask(ramp, tmp_path):
+    sitk = pytest.importorskip("SimpleITK")
+    case, array = ramp
+    mask = sitk.GetImageFromArray((array > 300).astype(np.uint8))
+    mask.SetSpacing((1.0, 1.0, 2.0))
+    sitk.WriteImage(mask, tmp_path / "mask.nhdr")
+    case = case | {"mask": tmp_path / "mask.nhdr"}
+    before = load(case, cache=tmp_path / "cache").mask.sum()
+    sitk.WriteImage(mask == 0, tmp_path / "mask.nhdr")
+    after = load(case, cache=tmp_path / "cache").mask.sum()
+    assert (before, after) == ((array > 300).sum(), (array <= 300).sum())
+
+
+def test_digests_tell_which_file_is_in_which_channel(tmp_path):
+    paths = [tmp_path / name for name in "abc"]
+    for path in paths:
+        path.write_text(path.name)
+    parts = [(paths[:cut], paths[cut:]) for cut in (1, 2)]
+    one, two = (Source(list(map(Channel, part)), None).digests() for part in parts)
+    assert key_of(one) != key_of(two)
+    masked = Source([Channel(paths[:2])], paths[2]).digests()
+    assert key_of(masked) != key_of(two)
 
 
 def test_cache_takes_settings_of_numpy(ramp, tmp_path):
@@ -498,7 +608,7 @@ def test_report_is_plain_and_traces_each_case(cohort):
 
 
 def test_loader_behaves_like_scikit_learn(cohort):
-    loader = VolumeLoader(spacing=3, shape=(8, 8, 8), crop="mask")
+    loader = VolumeLoader(spacing=5, shape=(8, 8, 8), crop="mask")
     copy = pickle.loads(pickle.dumps(clone(loader)))
     np.testing.assert_array_equal(
         copy.transform(cohort[0].iloc[:2]), loader.transform(cohort[0].iloc[:2])
@@ -515,5 +625,95 @@ def test_table_of_sources(cohort):
             "mask": [masks[0] for masks in volumes["masks"]],
         }
     )
-    loader = VolumeLoader(spacing=3, shape=(8, 8, 8), crop="mask")
+    loader = VolumeLoader(spacing=5, shape=(8, 8, 8), crop="mask")
     np.testing.assert_array_equal(loader.transform(table), loader.transform(volumes))
+
+
+def warned(function, *args):
+    """List what a call warns of, and the files that the warnings point at."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        function(*args)
+    return [(str(w.message), os.path.basename(w.filename)) for w in caught]
+
+
+def in_folder(folder, way):
+    return way | {name: folder / way[name] for name in way if name == "cache"}
+
+
+WAYS = [{}, {"n_jobs": 2}, {"cache": "cache"}, {"cache": "cache"}]
+
+
+def test_warns_of_cut_masks_with_the_spacing_that_holds_them(ramp, tmp_path):
+    case, _ = ramp
+    small = tmp_path / "small.dcm"
+    square = np.array([[2.6, 1.6], [4.4, 1.6], [4.4, 3.4], [2.6, 3.4]])
+    contours = [np.column_stack([square, [z] * 4]) for z in (4.0, 6.0)]
+    write_rtstruct(small, contours, **SPACE)
+    cases = [case | {"mask": small}, case]
+    for way in WAYS:
+        loader = VolumeLoader(crop="mask", shape=(2, 2, 2), **in_folder(tmp_path, way))
+        ((text, place),) = warned(loader.fit_transform, cases)
+        assert re.search("masks of 1 of 2 cases: 55.6 % of that of case 1,", text)
+        assert place == os.path.basename(__file__)
+    spacing = float(re.search("spacing=([0-9.]+) would hold all", text)[1])
+    assert warned(loader.set_params(spacing=spacing).transform, cases) == []
+    assert warned(loader.set_params(spacing=0.7 * spacing).transform, cases)
+
+
+def sheared(folder):
+    affine = AFFINE.copy()
+    affine[1, 0] = 0.5
+    array = np.ones((5, 9, 4), np.int16)
+    write_dicom_series(folder, array, affine, modality="CT", RescaleIntercept=0)
+
+
+@pytest.mark.parametrize("on_error", ["raise", "nan"])
+def test_warnings_come_in_every_way_once_for_each_call(ramp, tmp_path, on_error):
+    """Of a series, and of a mask, each in two cases."""
+    sheared(tmp_path / "sheared")
+    gap = tmp_path / "gap.dcm"
+    square = np.array([[2.6, 1.6], [4.4, 1.6], [4.4, 3.4], [2.6, 3.4]])
+    contours = [np.column_stack([square, [z] * 4]) for z in (4.0, 8.0)]
+    write_rtstruct(gap, contours, **SPACE)
+    cases = [tmp_path / "sheared", ramp[0] | {"mask": gap}] * 2
+    for way in WAYS:
+        loader = VolumeLoader(on_error=on_error, **in_folder(tmp_path, way))
+        (first, place), (second, _) = warned(loader.load_cases, cases)
+        assert "sheared" in first
+        assert "leave out 1 slices" in second
+        assert place == os.path.basename(__file__)
+    settings = in_folder(tmp_path, WAYS[-1]) | {"spacing": 1.5}
+    assert len(warned(VolumeLoader(**settings).load_cases, cases)) == 2
+
+
+def test_an_error_does_not_hide_the_warnings_before_it(tmp_path):
+    sheared(tmp_path)
+    texts = [text for text, _ in warned(lambda: attempt(tmp_path, crop="mask"))]
+    assert len(texts) == 1
+    assert "sheared" in texts[0]
+
+
+def attempt(case, **parameters):
+    with pytest.raises(DicomError):
+        load(case, **parameters)
+
+
+def test_a_full_disk_is_told_of_from_other_processes(ramp, tmp_path):
+    (tmp_path / "file").touch()
+    loader = VolumeLoader(cache=tmp_path / "file", n_jobs=2)
+    (note,) = warned(loader.load_cases, [ramp[0]] * 2)
+    assert "could not be kept" in note[0]
+    assert note[1] == os.path.basename(__file__)
+
+
+def test_warns_of_different_modalities_in_a_channel(ramp, tmp_path):
+    case, array = ramp
+    write_dicom_series(tmp_path / "mr", array.astype(np.int16), AFFINE, **SPACE)
+    cases = [case["image"], case["image"], tmp_path / "mr"]
+    for way in WAYS:
+        loader = VolumeLoader(**in_folder(tmp_path, way))
+        ((text, _),) = warned(loader.load_cases, cases)
+        assert "'image' holds different modalities: 2 of CT, 1 of MR." in text
+    pair = {"ct": case["image"], "mr": tmp_path / "mr"}
+    assert warned(VolumeLoader(channels=("ct", "mr")).load_cases, [pair, pair]) == []

@@ -329,6 +329,11 @@ def test_cases_without_a_loader():
     np.testing.assert_array_equal(X, expected)
 
 
+def test_a_table_needs_a_loader():
+    with pytest.raises(TypeError, match="`loader` must be given where `X` is a table"):
+        RegionFeatures().fit(pd.DataFrame({"seed": [0, 1]}))
+
+
 def test_channels_have_features_each():
     features = RegionFeatures(quartiles, loader=Loader(n_channels=2)).fit([0])
     names = features.get_feature_names_out()

@@ -1,4 +1,5 @@
-"""Rates of reading DICOM: headers of small files, and whole series next to pydicom.
+"""Rates of reading DICOM: headers of small files, whole series next to pydicom, and
+cases by `VolumeLoader`, from its cache and in two processes.
 
 Usage::
 
@@ -6,10 +7,12 @@ Usage::
 """
 
 import os
+import shutil
 import sys
 import tempfile
 import time
 import zipfile
+from functools import partial
 from operator import truediv
 from pathlib import Path
 from statistics import median
@@ -19,7 +22,7 @@ import pydicom
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from skvae.datasets import write_dicom_series
-from skvae.dicom import load_series, scan
+from skvae.dicom import VolumeLoader, load_series, scan
 
 
 def seconds(job):
@@ -63,6 +66,45 @@ def ratio_of_reading(folder, n_repeats, encoding):
     )
 
 
+def gain_of_cache(series, n_repeats):
+    """The first call of a loader, which makes the entries, next to the second."""
+    for name, settings in LOADERS.items():
+        first, second = [], []
+        for _ in range(n_repeats):
+            with tempfile.TemporaryDirectory() as cache:
+                loader = VolumeLoader(cache=cache, **settings)
+                call = partial(loader.transform, [series])
+                first.append(seconds(call))
+                second.append(seconds(call))
+        print(
+            f"cache, {name}: first call {median(map(truediv, first, second)):.0f} "
+            f"times as long as the second of {1000 * median(second):.1f} ms"
+        )
+
+
+def gain_of_two_processes(folder, series, n_repeats):
+    """Copies of a series, by one process and by two that run already."""
+    copies = [shutil.copytree(series, folder / str(n)) for n in range(20)]
+    for name, settings in LOADERS.items():
+        calls = [
+            partial(VolumeLoader(n_jobs=n, **settings).transform, copies)
+            for n in (1, 2)
+        ]
+        calls[1]()
+        times = [list(map(seconds, calls)) for _ in range(n_repeats)]
+        print(
+            f"n_jobs=2, {name}: {median(one / two for one, two in times):.2f} times as "
+            f"fast as one process in {median(one for one, _ in times):.2f} s, 20 "
+            f"series, load average {os.getloadavg()[0]:.1f}"
+        )
+
+
+LOADERS = {
+    "whole volumes": {},
+    "resampled": {"spacing": 2, "shape": (32, 96, 96), "crop": "center"},
+}
+
+
 if __name__ == "__main__":
     n_repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 9
     with tempfile.TemporaryDirectory() as folder:
@@ -71,6 +113,9 @@ if __name__ == "__main__":
         series = Path(os.environ["SKVAE_DATA"], "dicom_series", "crlm_ct_1004.zip")
         zipfile.ZipFile(series).extractall(folder)
         ratio_of_reading(Path(folder), n_repeats, "uncompressed")
+        gain_of_cache(Path(folder), n_repeats)
+        with tempfile.TemporaryDirectory() as copies:
+            gain_of_two_processes(Path(copies), Path(folder), n_repeats)
         for syntax in (JPEG2000Lossless, JPEGLSLossless, RLELossless):
             compress(Path(folder), syntax)
             ratio_of_reading(Path(folder), n_repeats, syntax.name)

@@ -2,16 +2,16 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
-from .._cache import as_json
 from ._errors import MaskError
+from ._images import detached_from
 from ._masks import is_missing, mask_of
 from ._select import mask_beside
 from ._series import files_of, image_file_in, modality_of
@@ -25,16 +25,15 @@ class Channel:
 
     source: Any
 
-    def digests(self) -> list[str]:
+    def digests(self) -> list[Any]:
         """Hash what is read, frame by frame where a row names them."""
-        digests = {path: digest_of(path) for path in files_of(self.source)}
-        if not hasattr(self.source, "keys"):
+        row = self.source
+        digests = {path: digest_of(path) for path in files_of(row)}
+        if not hasattr(row, "keys"):
             return list(digests.values())
-        places = zip(self.source["files"], self.source["frames"], strict=True)
-        frames = [f"{digests[Path(path)]} {index}" for path, index in places]
-        if image_file_in(self.source):  # whose units depend on the row
-            frames.append(str(modality_of(self.source)))
-        return frames
+        places = zip(row["files"], row["frames"], strict=True)
+        frames = [(digests[Path(path)], int(index)) for path, index in places]
+        return [*frames, modality_of(row)]  # on which units may depend
 
 
 @dataclass(frozen=True)
@@ -45,22 +44,26 @@ class Source:
     mask: Any
     label: Any = None
 
-    def digests(self) -> list[str]:
-        """Hash the contents of all files."""
-        digests = [digest for channel in self.channels for digest in channel.digests()]
+    def digests(self) -> list[Any]:
+        """Hash the contents of all files, so that it shows where each one goes."""
+        channels = [channel.digests() for channel in self.channels]
         if self.mask is None:
-            return digests
+            return [channels]
         files = [self.mask] if isinstance(self.mask, _PATH) else self.mask
-        return [*digests, "mask", *map(digest_of, files), as_json(self.label)]
+        return [channels, list(map(digest_of, files)), self.label]
 
 
-def cases_in(X: Any) -> Iterable[Any]:
+def cases_in(X: Any) -> list[Any]:
     """List the rows of a table, or what is in a list."""
-    if isinstance(X, pd.DataFrame):
-        return [row for _, row in X.iterrows()]
-    if isinstance(X, str | os.PathLike) or hasattr(X, "keys"):
+    if isinstance(X, _PATH) or (hasattr(X, "keys") and not hasattr(X, "columns")):
         raise TypeError("`X` must be a table or a list of cases, not a single case.")
-    return X
+    cases = [row for _, row in X.iterrows()] if hasattr(X, "columns") else list(X)
+    if not cases:
+        raise ValueError(
+            "`X` holds no case, but must hold one at least. Look at what `scan` or "
+            "`select_regions` found."
+        )
+    return cases
 
 
 def source_of(
@@ -73,16 +76,19 @@ def source_of(
     elif not hasattr(case, "keys"):
         case = {channels[0]: case}
     if channels[0] not in case and "files" in case:
+        _refuse_text(case, number)
         case = {channels[0]: case, **_mask_of(case, number)}
     missing = [name for name in channels if name not in case]
     if missing:
         raise ValueError(
             f"Case {number} of `X` lacks the `channels` {missing}, it has {list(case)}."
         )
+    for name in channels:
+        _refuse_text(case[name], number)
     first = case[channels[0]]
     is_in_row = "mask" not in case and hasattr(first, "keys")
     mask, label = mask_of(first if is_in_row else case, label)
-    files = mask if isinstance(mask, list | tuple) else [mask]
+    files = mask if np.ndim(mask) else [mask]
     if not (is_missing(mask) or all(isinstance(file, _PATH) for file in files)):
         raise TypeError(
             f'"mask" of case {number} of `X` must hold paths or be missing, got a '
@@ -90,6 +96,16 @@ def source_of(
         )
     mask = None if is_missing(mask) else mask
     return Source([Channel(case[name]) for name in channels], mask, label)
+
+
+def _refuse_text(row: Any, number: int) -> None:
+    """Refuse rows of tables that were saved as text."""
+    if hasattr(row, "keys") and isinstance(row.get("files"), str):
+        raise TypeError(
+            f'"files" of case {number} of `X` is text, but must be a tuple of paths: a '
+            "table from `scan` can't be saved as CSV. Save it with `to_pickle` or "
+            "`to_parquet`, or scan again."
+        )
 
 
 def _mask_of(row: Any, number: int) -> dict[str, Any]:
@@ -106,10 +122,13 @@ def _mask_of(row: Any, number: int) -> dict[str, Any]:
 
 
 def digest_of(path: str | os.PathLike[str]) -> str:
-    """Hash the content of a file."""
-    status = os.stat(path)
-    changed = status.st_mtime_ns, status.st_ctime_ns
-    return _digest(os.fspath(path), status.st_size, changed)
+    """Hash the content of a file, and of one that it names as holding its values."""
+    digests = []
+    for file in (path, *(detached_from(Path(path)) if image_file_in(path) else ())):
+        status = os.stat(file)
+        changed = status.st_mtime_ns, status.st_ctime_ns
+        digests.append(_digest(os.fspath(file), status.st_size, changed))
+    return " ".join(digests)
 
 
 @lru_cache(maxsize=100_000)

@@ -4,6 +4,7 @@ import json
 import os
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from importlib.metadata import version
 from numbers import Integral, Real
 from operator import itemgetter
@@ -14,24 +15,37 @@ import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from .._cache import as_json, key_of, remember
+from .._cache import CacheWarning, as_json, key_of, remember
 from .._documentation import DocumentedMixin
 from .._fingerprint import fingerprint
 from .._validation import StrOptions, at_least, fit_context, positive
 from ._cases import cases_in, source_of
-from ._errors import DicomError, DicomWarning, GeometryError, MaskError, discreet
+from ._errors import DicomError, DicomWarning, MaskError, discreet
 from ._masks import load_mask
-from ._resample import box_of, grid_of, resample, share_cut
+from ._notes import (
+    cut_masks,
+    distinct,
+    level_of_user,
+    mixed_modalities,
+    notes_from_text,
+    notes_to_text,
+    recorded,
+)
+from ._process import (
+    ORDERS,
+    WINDOWS,
+    check_one_space,
+    grid_for,
+    image_on,
+    region_on,
+    spacing_that_holds,
+)
+from ._resample import share_cut
 from ._series import load_series
 from ._volume import Volume, spacing_of
 
-WINDOWS = {
-    "bone": (400.0, 1800.0),
-    "brain": (40.0, 80.0),
-    "lung": (-600.0, 1500.0),
-    "soft_tissue": (40.0, 400.0),
-}
-_ORDERS = {"nearest": 0, "linear": 1, "cubic": 3}
+_ABOUT_GRID = ("spacing", "shape", "crop", "margin")
+_ABOUT_IMAGE = ("window", "normalize", "interpolation", "fill", "mask_outside", "ibsi")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +97,11 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
         volume is filled. None leaves each case as large as it is; all must then agree.
     crop : {"mask", "center"} or None, default=None
         What `shape` is laid around: the mask's bounding box, or the middle of the
-        volume. Without a `shape`, "mask" cuts out the bounding box. None cuts nothing:
-        a volume that is larger than `shape` is an error.
+        volume. Without a `shape`, "mask" cuts out the bounding box; with one that is
+        too small for a mask, a warning says so. None cuts nothing: a volume that is
+        larger than `shape` is an error.
     margin : float, default=0.0
-        Millimetres added on every side of the bounding box.
+        Millimetres added on every side of the bounding box, with ``crop="mask"``.
     mask_outside : bool, default=False
         Whether to set voxels outside of the mask to `fill`.
     normalize : {"standard", "percentile", "window"} or None, default=None
@@ -155,12 +170,12 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
             None,
         ],
         "window": [StrOptions(set(WINDOWS)), "array-like", dict, None],
-        "shape": ["array-like", None],
+        "shape": "no_validation",
         "crop": [StrOptions({"center", "mask"}), None],
         "margin": [at_least(0)],
         "mask_outside": ["boolean"],
         "normalize": [StrOptions({"percentile", "standard", "window"}), None],
-        "interpolation": [StrOptions(set(_ORDERS))],
+        "interpolation": [StrOptions(set(ORDERS))],
         "fill": [Real, None],
         "irregular": [StrOptions({"interpolate", "raise"})],
         "suv": ["boolean"],
@@ -259,9 +274,9 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
         DicomError
             If a case can't be read and ``on_error="raise"``.
         TypeError
-            If `X` is a single case, or a mask is not a path.
+            If `X` is a single case or was saved as CSV, or a mask is not a path.
         ValueError
-            If a parameter is not valid, or cases differ in shape.
+            If a parameter is not valid, `X` is empty, or cases differ in shape.
         """
         cases = self.load_cases(X)
         shapes = {case.image.shape for case in cases if case is not None}
@@ -272,10 +287,9 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
                 if shapes
                 else "None of the cases in `X` could be loaded."
             )
-        images = np.full((len(cases), *shapes.pop()), np.nan, dtype=np.float32)
+        images = np.empty((len(cases), *shapes.pop()), dtype=np.float32)
         for image, case in zip(images, cases, strict=True):
-            if case is not None:
-                image[:] = case.image
+            image[:] = np.nan if case is None else case.image
         return images.reshape(len(images), -1) if self.flatten else images
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -292,6 +306,14 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
         cases : list of Case or None
             None for a case that can't be read, with ``on_error="nan"``.
 
+        Warns
+        -----
+        DicomWarning
+            Once for each call and text, also for what comes from the cache or another
+            process: what `load_series` and `load_mask` warn of; masks that are larger
+            than `shape`; channels that hold several modalities; the number of cases
+            that can't be read, with ``on_error="nan"``.
+
         Raises
         ------
         DicomError
@@ -300,20 +322,24 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
             If a parameter is not valid.
         """
         self._check()
-        parallel = Parallel(n_jobs=self.n_jobs)
-        loaded = parallel(
-            delayed(self._attempt)(number, case)
-            for number, case in enumerate(cases_in(X))
-        )
-        problems = [problem for _, problem in loaded if problem]
-        if problems:
-            warnings.warn(
-                f"{len(problems)} of {len(loaded)} cases can't be read and are NaN. "
-                f"The first: {problems[0]}",
-                DicomWarning,
-                stacklevel=2,
+        with warnings.catch_warnings():  # threads would leave theirs behind
+            loaded = Parallel(n_jobs=self.n_jobs, batch_size=1)(
+                delayed(recorded)(
+                    partial(self._attempt, number, case), DicomWarning, CacheWarning
+                )
+                for number, case in enumerate(cases_in(X))
             )
-        return [case for case, _ in loaded]
+        cases = [case for (case, _), _ in loaded]
+        notes = [note for _, notes in loaded for note in notes]
+        problems = [problem for (_, problem), _ in loaded if problem]
+        if problems:
+            text = f"{len(problems)} of {len(cases)} cases can't be read and are NaN. "
+            notes.append(DicomWarning(f"{text}The first: {problems[0]}"))
+        notes += self._doubts(cases)
+        level = level_of_user()
+        for note in distinct(notes):
+            warnings.warn(note, stacklevel=level)
+        return cases
 
     def report(self, X):
         """Tell what was read, and what was done to it, for each case.
@@ -327,7 +353,9 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
         -------
         report : DataFrame
             One row per case: the hashes of its series, their provenance, the settings,
-            the grid, and the shares of voxels that were clipped and filled.
+            the grid, the shares of voxels that were clipped and filled, the share of
+            the mask that `shape` cuts off ("mask_cut") and, if there is one, an
+            isotropic spacing in mm that would hold all of it ("mask_spacing").
         """
         return pd.DataFrame(
             [{} if case is None else case.report for case in self.load_cases(X)]
@@ -348,8 +376,9 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If there is no `shape`.
+            If a parameter is not valid, or there is no `shape`.
         """
+        self._check()
         if self.shape is None:
             raise ValueError("Names of voxels need a `shape`.")
         voxels = list(np.ndindex(*self.shape))
@@ -382,6 +411,8 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
             )
         if self.shape is None and (self.crop == "center" or self.spacing == "fit"):
             raise ValueError("crop='center' and spacing='fit' need a `shape`.")
+        if self.margin and self.crop != "mask":
+            raise ValueError("`margin` needs crop='mask': it lies around the mask.")
         if self.normalize == "window" and self.window is None:
             raise ValueError("normalize='window' needs a `window`.")
         beyond = {"window": self.window, "normalize": self.normalize}
@@ -403,16 +434,24 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
             error.add_note(f"This was case {number}.")
             raise
 
+    def _doubts(self, cases):
+        """Return warnings of what is doubtful about all cases together."""
+        reports = {n: case.report for n, case in enumerate(cases) if case is not None}
+        texts = list(mixed_modalities(reports.values(), self.channels))
+        if self.crop == "mask":
+            texts += cut_masks(reports, self.shape)
+        return map(DicomWarning, texts)
+
     @discreet
     def _load(self, source):
         """Take a case from the cache, or make it."""
         settings = self._settings()
-        arrays = remember(
-            self._folder("cases"),
+        arrays = self._kept(
+            "cases",
             lambda: self._key_of(source.digests(), settings),
             lambda: self._make(source, settings),
-            pack=dict,
-            unpack=dict,
+            dict,
+            dict,
         )
         return Case(
             arrays["image"],
@@ -430,11 +469,20 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
 
     def _key_of(self, digests, settings):
         """Hash all that decides a result: the files, what is done, and who does it."""
-        versions = version("skvae"), version("pydicom")
-        return key_of(digests, settings, versions, fingerprint(type(self)))
+        return key_of(digests, settings, _versions(), fingerprint(type(self)))
 
-    def _folder(self, kind):
-        return None if self.cache is None else Path(self.cache, kind)
+    def _kept(self, kind, key, make, pack, unpack):
+        """Make something, or take it from the cache, with the warnings it gave."""
+        result, notes = remember(
+            None if self.cache is None else Path(self.cache, kind),
+            key,
+            lambda: recorded(make, DicomWarning),
+            pack=lambda made: {**pack(made[0]), "notes": notes_to_text(made[1])},
+            unpack=lambda kept: (unpack(kept), notes_from_text(kept["notes"])),
+        )
+        for note in notes:
+            warnings.warn(note, stacklevel=2)
+        return result
 
     def _make(self, source, settings):
         volumes = [self._volume(channel) for channel in source.channels]
@@ -444,15 +492,12 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
                 "There is no mask, which crop='mask' and mask_outside=True need. Name "
                 'its file in a column "mask".'
             )
-        _check_one_space(volumes)
-        grid = self._grid(volumes[0], mask)
-        region = None
-        if mask is not None:
-            region = _on(grid, mask, volumes[0])
-            if not region.any():
-                raise MaskError("The mask is too small for this spacing: none is left.")
+        check_one_space(volumes)
+        grid = grid_for(volumes[0], mask, **_of(settings, _ABOUT_GRID))
+        region = None if mask is None else region_on(grid, mask, volumes[0])
+        how = _of(settings, _ABOUT_IMAGE)
         done = [
-            self._image(volume, name, grid, region)
+            image_on(grid, volume, region, name, **how)
             for volume, name in zip(volumes, self.channels, strict=True)
         ]
         report = {
@@ -465,9 +510,7 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
             "spacing": list(grid.spacing),
             "mask_label": source.label,
             "mask_voxels": None if region is None else int(region.sum()),
-            "mask_cut": None
-            if region is None
-            else share_cut(mask, volumes[0].affine, grid),
+            **self._fit_of(mask, volumes[0], grid),
             "settings": settings,
         }
         arrays = {
@@ -477,152 +520,52 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
         }
         return arrays if region is None else arrays | {"mask": region}
 
+    def _fit_of(self, mask, volume, grid):
+        """Tell which share of a mask is cut off, and which spacing would hold it."""
+        if mask is None:
+            return {"mask_cut": None, "mask_spacing": None}
+        cut = share_cut(mask, volume.affine, grid)
+        is_avoidable = cut and self.crop == "mask"
+        spacing = spacing_that_holds(mask, volume, self.shape) if is_avoidable else None
+        return {"mask_cut": cut, "mask_spacing": spacing}
+
     def _volume(self, channel):
-        """Read a volume, or take it from the cache."""
         options = {"irregular": self.irregular, "suv": self.suv}
-        return remember(
-            self._folder("volumes"),
+        return self._kept(
+            "volumes",
             lambda: self._key_of(channel.digests(), options),
             lambda: load_series(channel.source, **options),
-            pack=_packed,
-            unpack=_unpacked,
+            _packed,
+            _unpacked,
         )
 
     def _mask(self, source, like):
         options = {"irregular": self.irregular, "label": self.label}
-        return remember(
-            self._folder("masks"),
+        return self._kept(
+            "masks",
             lambda: self._key_of(source.digests(), options),
             lambda: load_mask(source.mask, like, source.label),
-            pack=lambda mask: {"mask": mask},
-            unpack=itemgetter("mask"),
+            lambda mask: {"mask": mask},
+            itemgetter("mask"),
         )
 
-    def _grid(self, volume, mask):
-        is_fit = isinstance(self.spacing, str)
-        spacing = None
-        if self.spacing is not None and not is_fit:
-            spacing = np.broadcast_to(np.asarray(self.spacing, dtype=float), 3)
-        grid = grid_of(volume.shape, volume.affine, spacing)
-        low, high = np.full(3, -0.5), np.array(grid.shape) - 0.5
-        if self.crop == "mask":
-            reach = self.margin / np.array(grid.spacing)
-            low, high = box_of(mask, volume.affine, grid)
-            low, high = low - reach, high + reach
-        if is_fit:
-            extent = (high - low) * grid.spacing
-            fitting = max(extent / self.shape)
-            return grid.rescaled(fitting, (low + high) / 2, self.shape)
-        if self.shape is None:
-            start, stop = np.floor(low + 0.5 + 1e-4), np.ceil(high + 0.5 - 1e-4)
-            return grid.cut(start, stop - start)
-        if self.crop is None and np.any(np.array(grid.shape) > self.shape):
-            raise ValueError(
-                f"`shape`={tuple(self.shape)} is smaller than a volume of {grid.shape} "
-                "voxels: set crop='mask' or 'center', a larger `shape` or `spacing`."
-            )
-        start = np.rint((low + high) / 2 - (np.array(self.shape) - 1) / 2)
-        return grid.cut(start, self.shape)
 
-    def _image(self, volume, name, grid, region):
-        """Return a channel of a case, and a note on what was done to it."""
-        fill = float(volume.array.min()) if self.fill is None else self.fill
-        order = _ORDERS[self.interpolation]
-        image, is_inside = resample(volume.array, volume.affine, grid, order, fill)
-        if not is_inside.any():
-            raise GeometryError(
-                f"The channel {name!r} lies elsewhere than the first one, or than the "
-                "mask. Check ImagePositionPatient."
-            )
-        note = {"filled": float(1 - is_inside.mean()), "clipped": 0.0}
-        if self.ibsi and volume.units == "HU":
-            np.rint(image, out=image)
-        limits = self._limits(name, volume)
-        if limits is not None:
-            note["clipped"] = float(((image < limits[0]) | (image > limits[1])).mean())
-            image.clip(*limits, out=image)
-            fill = np.clip(fill, *limits)
-        within = is_inside & _body(image) if region is None else region
-        low, scale = self._location_and_scale(image[within], limits)
-        if self.mask_outside:
-            image[~region] = fill
-        image = (image - low) / scale
-        if self.normalize == "percentile":
-            image.clip(0, 1, out=image)
-        return image.astype(np.float32), note
-
-    def _limits(self, name, volume):
-        window = self.window
-        if isinstance(window, dict):
-            window = window.get(name)
-        if window is None:
-            return None
-        if isinstance(window, str):
-            if volume.units != "HU":
-                raise DicomError(
-                    f"window={window!r} is in HU, but the values of the channel "
-                    f"{name!r} are in units {volume.units!r}. Give (centre, width)."
-                )
-            window = WINDOWS[window]
-        if np.shape(window) != (2,) or not window[1] > 0:
-            raise ValueError(
-                f"`window` must be (centre, width) with a positive width, got {window}."
-            )
-        centre, width = window
-        return centre - width / 2, centre + width / 2
-
-    def _location_and_scale(self, values, limits):
-        if self.normalize is None or not values.size:
-            return 0.0, 1.0
-        if self.normalize == "window" and limits is None:
-            raise ValueError("normalize='window' needs a `window` for every channel.")
-        if self.normalize == "standard":
-            return values.mean(), values.std() or 1.0
-        if self.normalize == "percentile":
-            limits = np.percentile(values, [0.5, 99.5])
-        return limits[0], (limits[1] - limits[0]) or 1.0
+@lru_cache
+def _versions():
+    return version("skvae"), version("pydicom")
 
 
 def _check_three(name, value, rule, kinds):
     array = np.asarray(value)
     if array.shape != (3,) or array.dtype.kind not in kinds or array.min() <= 0:
-        raise ValueError(f"`{name}` must be 3 {rule} numbers above 0, got {value}.")
-
-
-def _on(grid, mask, volume):
-    """Interpolate a mask linearly, and cut it at one half."""
-    values, _ = resample(mask.astype(np.float32), volume.affine, grid, 1, 0.0)
-    return values >= 0.5
-
-
-def _check_one_space(volumes):
-    spaces = {volume.frame_of_reference for volume in volumes if not _is_bare(volume)}
-    if len(volumes) > 1 and (len(spaces) > 1 or None in spaces):
-        raise GeometryError(
-            "FrameOfReferenceUID differs between the channels of a case, or is "
-            "missing: how they lie on each other can't be told. Register the images "
-            "first."
-        )
-    first = volumes[0]
-    if any(map(_is_bare, volumes)) and not all(_agree(first, v) for v in volumes):
-        warnings.warn(
-            "Channels of a case are on different grids, and NIfTI, NRRD and MetaImage "
-            "state no frame of reference: their millimetres are taken to be in one "
-            "space. Look at a case, or register the images first.",
-            DicomWarning,
-            stacklevel=2,
+        raise ValueError(
+            f"`{name}` must be 3 {rule} numbers above 0, for slices, rows and columns, "
+            f"got {value!r}."
         )
 
 
-def _is_bare(volume):
-    """Tell whether a volume comes from a file that can't state a frame of reference."""
-    return "format" in volume.provenance
-
-
-def _agree(volume, other):
-    """Tell whether two volumes have one grid, to a tenth of a voxel."""
-    apart = abs(volume.affine - other.affine).max() * max(volume.shape)
-    return volume.shape == other.shape and apart <= 0.1 * min(volume.spacing)
+def _of(settings, names):
+    return {name: settings[name] for name in names}
 
 
 def _packed(volume):
@@ -645,17 +588,3 @@ def _packed(volume):
 def _unpacked(arrays):
     about = json.loads(str(arrays["about"]))
     return Volume(arrays["array"].astype(np.float32), arrays["affine"], **about)
-
-
-def _body(image):
-    """Tell the body from the air around it: values above Otsu's threshold (1979)."""
-    if image.min() == image.max():
-        return np.ones(image.shape, dtype=bool)
-    counts, edges = np.histogram(image, 256)
-    centres = (edges[:-1] + edges[1:]) / 2
-    below = np.cumsum(counts)[:-1]
-    above = image.size - below
-    sums = np.cumsum(counts * centres)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gap = sums[:-1] / below - (sums[-1] - sums[:-1]) / above
-    return image > edges[1:-1][np.nanargmax(below * above * gap**2)]

@@ -3,6 +3,7 @@
 import math
 import re
 import textwrap
+import warnings
 from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
@@ -11,8 +12,8 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone
 
-from ..dicom import DicomError, VolumeLoader
-from ..dicom._loader import WINDOWS
+from ..dicom import DicomError, DicomWarning, VolumeLoader
+from ..dicom._process import WINDOWS
 from ..dicom._resample import grid_of, resample
 
 # Of a grid whose axes go to the head, to the back and to the left: the axis that a
@@ -546,7 +547,10 @@ def _read_tile(loader, part, channel, window):
     if isinstance(known.get("problem"), str):
         return _Tile(problem=_discreet(known["problem"], known))
     try:
-        (case,) = loader.load_cases(part)
+        with warnings.catch_warnings():
+            # The caption tells of it.
+            warnings.filterwarnings("ignore", ".* cuts the masks", DicomWarning)
+            (case,) = loader.load_cases(part)
     except (DicomError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         reason = reason.replace("Case 0 of `X`", "This case")
