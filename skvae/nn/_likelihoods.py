@@ -114,7 +114,8 @@ class _LocationScale(Likelihood):
 
     def nll(self, X: Tensor, raw: Tensor) -> Tensor:
         log_scale = self._log_scale
-        distance = (X - raw).abs() if self.power == 1 else (X - raw).square()
+        distance_to = F.l1_loss if self.power == 1 else F.mse_loss
+        distance = distance_to(raw, X, reduction="none")
         weight = torch.exp(-self.power * log_scale - math.log(self.power))
         if log_scale.dim():
             energy = (distance * weight).flatten(1).sum(1)

@@ -312,7 +312,7 @@ class LogVariance(nn.Linear):
 def kl_divergence(codes: Mapping[str, Tensor]) -> Tensor:
     """KL(N(mu, exp(logvar)) || N(0, 1)) in nats, of shape (n_samples, n_components)."""
     mu, logvar = codes["mu"], codes["logvar"]
-    return 0.5 * (mu.square() + logvar.expm1() - logvar)
+    return 0.5 * torch.addcmul(logvar.expm1() - logvar, mu, mu)
 
 
 def with_noise(X: Tensor, scale: Tensor | None, noise: Noise) -> Tensor:
