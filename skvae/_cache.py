@@ -11,16 +11,15 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
+from zipfile import ZipFile
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 Arrays = Mapping[str, Any]
 Result = TypeVar("Result")
-_FORMAT = 2  # of entries; another one makes all of them anew
-_CHECKSUM_SIZE = 20  # bytes at the end of an entry
-_CHUNK = 2**20
+_FORMAT = 3  # of entries; another one makes all of them anew
 
 
 class CacheWarning(UserWarning):
@@ -124,17 +123,22 @@ def _clear_after_the_dead(folder: Path) -> None:
 
 
 def _load(path: Path) -> Arrays | None:
-    """Read an entry; return None if there is none or if a byte of it has changed."""
+    """Read an entry; return None if there is none or if it has changed since."""
     try:
-        with open(path, "rb") as file:
-            expected = _checksum(file, path.stem)
-            if file.read() != expected:
+        with ZipFile(path) as entry:
+            if entry.comment != _checksum(entry, path.stem):
                 return None
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as stored:
-                return dict(stored)
-    except (OSError, ValueError):
+            return {Path(name).stem: _array(entry, name) for name in entry.namelist()}
+    except Exception:  # of zip and NumPy, of whatever kind damage leads to
         return None
+
+
+def _array(entry: ZipFile, name: str) -> np.ndarray:
+    with entry.open(name) as file:
+        array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+        if file.read(1):  # only at its end is the checksum of an array verified
+            raise ValueError("bytes follow the array")
+    return array
 
 
 def _save(path: Path, arrays: Arrays) -> None:
@@ -143,10 +147,8 @@ def _save(path: Path, arrays: Arrays) -> None:
     try:
         with open(unfinished, "x+b") as file:
             np.savez(file, **arrays)
-            file.write(bytes(_CHECKSUM_SIZE))
-            checksum = _checksum(file, path.stem)
-            file.seek(-_CHECKSUM_SIZE, os.SEEK_END)
-            file.write(checksum)
+            with ZipFile(file, "a") as entry:
+                entry.comment = _checksum(entry, path.stem)
         os.replace(unfinished, path)
     except OSError as error:
         _warn(error)
@@ -155,14 +157,10 @@ def _save(path: Path, arrays: Arrays) -> None:
             unfinished.unlink(missing_ok=True)
 
 
-def _checksum(file: IO[bytes], key: str) -> bytes:
-    """Hash a file up to its checksum, and leave off there."""
-    size = file.seek(0, os.SEEK_END) - _CHECKSUM_SIZE
-    digest = hashlib.blake2b(key.encode(), digest_size=_CHECKSUM_SIZE)
-    file.seek(0)
-    for start in range(0, size, _CHUNK):
-        digest.update(file.read(min(_CHUNK, size - start)))
-    return digest.digest()
+def _checksum(entry: ZipFile, key: str) -> bytes:
+    """Hash a key with names, sizes and checksums of the arrays in an entry."""
+    contents = [(info.filename, info.file_size, info.CRC) for info in entry.infolist()]
+    return key_of(key, contents).encode()
 
 
 def _warn(error: BaseException) -> None:

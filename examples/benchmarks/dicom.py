@@ -73,7 +73,7 @@ def gain_of_cache(series, n_repeats):
         for _ in range(n_repeats):
             with tempfile.TemporaryDirectory() as cache:
                 loader = VolumeLoader(cache=cache, **settings)
-                call = partial(loader.transform, [series])
+                call = partial(loader.transform, scan(series, progress=False))
                 first.append(seconds(call))
                 second.append(seconds(call))
         print(
@@ -84,7 +84,9 @@ def gain_of_cache(series, n_repeats):
 
 def gain_of_two_processes(folder, series, n_repeats):
     """Copies of a series, by one process and by two that run already."""
-    copies = [shutil.copytree(series, folder / str(n)) for n in range(20)]
+    for n in range(20):
+        shutil.copytree(series, folder / str(n))
+    copies = scan(folder, progress=False)
     for name, settings in LOADERS.items():
         calls = [
             partial(VolumeLoader(n_jobs=n, **settings).transform, copies)
