@@ -691,3 +691,12 @@ def test_scan_lists_images_that_are_named(folder):
         alone = sd.scan(folder / "P1", images="ct*")
     assert alone["modality"].isna().all()
     assert alone["patient_id"].isna().all()
+
+
+def test_folder_of_image_files_is_refused_with_the_way_out(folder):
+    image = write_nifti(folder / "ct.nii.gz", stored(), AXIAL)
+    mask = write_nifti(folder / "gtv.nii.gz", (stored() > 50).astype(np.uint8), AXIAL)
+    with pytest.raises(sd.NoImagesError, match=r"2 files of NIfTI.*name the one"):
+        VolumeLoader().transform([folder])
+    case = {"image": image, "mask": mask}
+    assert len(VolumeLoader(crop="mask").transform([case])) == 1

@@ -132,7 +132,7 @@ def load_series(
         return _load_image(image, source, series_uid, suv, units)
     if units is not None:
         raise ValueError("`units` are for files that don't say. DICOM says: leave it.")
-    frames = _one_series(frames_of(source), series_uid)
+    frames = _one_series(frames_of(source) or _refuse_empty(source), series_uid)
     layout = lay_out(frames, irregular)
     warn_of_doubts(layout.frames)
     array = _on_grid(decode(layout.frames), layout)
@@ -297,14 +297,28 @@ def _images(path: Path) -> list[Frame]:
     return [frame for frame in read_frames(path) if is_image(frame)]
 
 
+def _refuse_empty(source: Source) -> NoReturn:
+    """Say that there is no DICOM image, and how to read what is there instead."""
+    way = "`scan` lists what there is."
+    if isinstance(source, str | os.PathLike) and os.path.isdir(source):
+        n_others = sum(map(is_image_file, files_in(Path(source))))
+        if n_others:
+            way = (
+                f"Of its {n_others} files of NIfTI, NRRD or MetaImage, name the one "
+                "that is meant: these don't say whether they are images or masks. "
+                '`VolumeLoader` takes {"image": file, "mask": file}.'
+            )
+    raise NoImagesError(f"`source` holds no DICOM image. {way}")
+
+
 def _one_series(frames: Sequence[Frame], series_uid: str | None) -> list[Frame]:
     series = by_series(frames)
     if series_uid is not None:
         series = {uid: part for uid, part in series.items() if uid == series_uid}
     if not series:
-        of_series = "" if series_uid is None else f" of `series_uid`={series_uid}"
         raise NoImagesError(
-            f"`source` holds no DICOM image{of_series}. `scan` lists what there is."
+            f"`source` holds no DICOM image of `series_uid`={series_uid}. `scan` lists "
+            "what there is."
         )
     if len(series) > 1:
         uids = ", ".join(map(shown_uid, series))
