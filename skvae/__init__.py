@@ -1,7 +1,7 @@
 """Autoencoders that behave like scikit-learn."""
 
 from ._aae import AAE
-from ._aae_classifier import AAEClassifier
+from ._aae_classifier import AAEClassifier, ClassPriorWarning
 from ._aae_clusterer import AAEClusterer
 from ._adversarial import DiscriminatorWarning
 from ._ae import AE
@@ -20,6 +20,7 @@ __all__ = [
     "AAEClassifier",
     "AAEClusterer",
     "CacheWarning",
+    "ClassPriorWarning",
     "Conv",
     "Discriminator",
     "DiscriminatorWarning",

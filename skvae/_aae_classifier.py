@@ -1,11 +1,20 @@
+import warnings
 from numbers import Real
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 
 from ._adversarial import BaseAdversarial, ClassEncoder
+from ._class_prior import distance_by_chance, distance_of_shares, estimate_shares
 from ._documentation import inherit_documentation
-from ._validation import arguments_of, fit_context
+from ._validation import arguments_of, fit_context, share
+
+_CLEARLY = 2  # times the distance that chance explains
+_NEGLIGIBLE = 0.1
+
+
+class ClassPriorWarning(UserWarning):
+    """The labelled samples have other shares of the classes than all samples."""
 
 
 @inherit_documentation
@@ -22,8 +31,13 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
 
     Parameters
     ----------
+    label_smoothing : float, default=0.03
+        Share of each label that is spread over all classes when the head learns it
+        (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567). Few labels are learnt
+        by heart; more smoothing keeps the probabilities further from 0 and 1.
     class_prior : array-like of shape (n_classes,) or None, default=None
-        Shares of the classes among all samples. None takes those among the labels.
+        Shares of the classes among all samples. None takes those among the labels, or,
+        if the samples without a label clearly have others, an estimate of these.
     unlabelled : str, number or None, default="auto"
         What marks a sample without a label in `y`, beside None and NaN, which always
         do. "auto" is -1, except where the `y` of the first fit holds -1 and 1 only:
@@ -34,7 +48,16 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
     classes_ : ndarray of shape (n_classes,)
         Labels in `y`.
     class_prior_ : ndarray of shape (n_classes,)
-        Shares of the classes that training assumed.
+        Shares of the classes among all samples that training assumed: those given,
+        those among the labels, or an estimate.
+    label_prior_ : ndarray of shape (n_classes,)
+        Shares of the classes among the labels.
+
+    Warns
+    -----
+    ClassPriorWarning
+        If the shares among the labels clearly are not those of the other samples, so
+        that an estimate is taken.
 
     See Also
     --------
@@ -48,6 +71,13 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
 
     C. K. Sønderby et al., "Amortised MAP inference for image super-resolution" (noise
     on the input of discriminators), 2017, https://arxiv.org/abs/1610.04490.
+
+    M. Saerens, P. Latinne and C. Decaestecker, "Adjusting the outputs of a classifier
+    to new a priori probabilities: a simple procedure", 2002,
+    https://doi.org/10.1162/089976602753284446.
+
+    A. K. Menon et al., "Long-tail learning via logit adjustment", 2021,
+    https://arxiv.org/abs/2007.07314.
 
     Examples
     --------
@@ -64,12 +94,14 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
 
     _parameter_constraints = {
         **ClassEncoder._parameter_constraints,
+        "label_smoothing": [share],
         "class_prior": ["array-like", None],
         "unlabelled": [str, Real, None],
     }
     __metadata_request__fit = {"X_val": True, "y_val": True, "groups": True}
     _module_name = "AAEClassifierModule"
     _structure = ("class_prior", *BaseAdversarial._structure)
+    _objective = (*ClassEncoder._objective, "label_smoothing")
 
     def __init__(
         self,
@@ -82,14 +114,15 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
         posterior="deterministic",
         adversarial_weight=0.5,
         discriminator=None,
-        input_noise=0.5,
+        input_noise=0.75,
         class_noise=0.3,
+        label_smoothing=0.03,
         class_prior=None,
         unlabelled="auto",
         layer="mu",
         learning_rate=1e-3,
         weight_decay=0.0,
-        batch_size=128,
+        batch_size=64,
         max_iter=100,
         early_stopping=False,
         validation_fraction=0.1,
@@ -104,6 +137,7 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
     ):
         super().__init__(**arguments_of(BaseAdversarial, locals()))
         self.class_noise = class_noise
+        self.label_smoothing = label_smoothing
         self.class_prior = class_prior
         self.unlabelled = unlabelled
 
@@ -151,7 +185,8 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
                 "AAEClassifier needs labels of at least two classes, got one class."
             )
         if reset:
-            self.class_prior_ = self._check_class_prior(numbers)
+            self.label_prior_ = self._shares(numbers)
+            self.class_prior_ = self._check_class_prior(rows, numbers)
         return numbers
 
     def _check_held_out_labels(self, y, rows):
@@ -159,9 +194,9 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
             return None
         return self._number(y, rows, unlabelled=self.unlabelled, name="y_val")
 
-    def _check_class_prior(self, numbers):
+    def _check_class_prior(self, rows, numbers):
         if self.class_prior is None:
-            return self._shares(numbers)
+            return self._estimate_class_prior(rows, numbers)
         try:
             class_prior = np.asarray(self.class_prior, dtype=np.float64)
         except (TypeError, ValueError):
@@ -174,6 +209,30 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
                 f"{self.class_prior!r}."
             )
         return class_prior / class_prior.sum()
+
+    def _estimate_class_prior(self, rows, numbers):
+        """Take the shares among the labels, unless the other samples speak against."""
+        counts = np.bincount(numbers[numbers >= 0], minlength=len(self.classes_))
+        if not counts.all() or counts.sum() == len(numbers):
+            return self.label_prior_
+        shares = estimate_shares(rows, numbers, self.label_prior_)
+        distance = distance_of_shares(shares, self.label_prior_)
+        by_chance = distance_by_chance(counts.sum(), len(counts))
+        if distance < max(_CLEARLY * by_chance, _NEGLIGIBLE):
+            return self.label_prior_
+        warnings.warn(
+            f"The classes have other shares among the {counts.sum()} labels than among "
+            f"all samples, as far as these can be told: {distance:.0%} of the labels "
+            f"would have to change, and {by_chance:.0%} is what chance explains. "
+            "Training assumes the estimate, `class_prior_`. Give `class_prior` if you "
+            "know better.",
+            ClassPriorWarning,
+            stacklevel=8,
+        )
+        return shares
+
+    def _module_options(self):
+        return super()._module_options() | {"label_prior": self.label_prior_.tolist()}
 
     def _own_rows(self, y, index):
         return {"classification": index[y[index] >= 0]}

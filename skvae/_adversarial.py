@@ -58,8 +58,7 @@ class BaseAdversarial(BaseAutoencoder):
         takes the defaults of `Discriminator`.
     input_noise : float, default=0.0
         Standard deviation of noise added to the encoder's input in training, in units
-        of the spread of the data (of the data themselves for
-        ``likelihood="bernoulli"``). More of it makes codes robust, and the model a
+        of the spread of the data. More of it makes codes robust, and the model a
         denoiser.
     layer : str or list of str, default="mu"
         What `transform` returns: "mu", "logvar" (of a Gaussian posterior), "z" (a draw
@@ -99,6 +98,7 @@ class BaseAdversarial(BaseAutoencoder):
     }
     _structure = (*BaseAutoencoder._structure, "prior", "posterior", "discriminator")
     _objective = ("posterior", "input_noise")
+    _standardizes_input = True
     _engine = (*BaseAutoencoder._engine, "adversarial_weight")
 
     def __init__(

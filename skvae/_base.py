@@ -223,6 +223,7 @@ class BaseAutoencoder(
     # Parameters that fix the shape of the networks.
     _structure = ("n_components", "architecture", "image_shape", "likelihood")
     _objective = ()
+    _standardizes_input = False  # whatever the likelihood
     _engine = ("learning_rate", "weight_decay", "batch_size")
 
     def __init__(
@@ -761,7 +762,7 @@ class BaseAutoencoder(
 
     def _fresh_net(self, task, index, callbacks):
         shift, spread = np.zeros(task.rows.shape[1]), 1.0
-        if self._new_likelihood().standardize:
+        if self._standardizes_input or self._new_likelihood().standardize:
             shift, spread = location_and_spread(task.rows, index)
         shift = shift.reshape(self.sample_shape_)
         return self._build_net(task.seed, shift, spread, self.device, callbacks)

@@ -107,7 +107,10 @@ class Net(NeuralNet):
         fused = torch.device(self.device).type in ("cpu", "cuda")
         self.optimizers_ = {
             phase: torch.optim.Adam(
-                _parameters_of(modules), lr=self._rate(phase), fused=fused
+                _parameters_of(modules),
+                lr=self._rate(phase),
+                betas=(self.module_.momentum(phase), 0.999),
+                fused=fused,
             )
             for phase, modules in self.module_.phases().items()
         }

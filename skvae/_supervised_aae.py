@@ -11,7 +11,7 @@ from ._validation import check_rows, fit_context, get_namespace, to_numpy
 
 
 @inherit_documentation
-class SupervisedAAE(ClassDecoder):
+class SupervisedAAE(ClassDecoder, input_noise=0.5, batch_size=64):
     r"""Supervised adversarial autoencoder: the code holds what the label does not say.
 
     The decoder is told the class :math:`y` of each sample beside its code :math:`z`,
@@ -31,6 +31,9 @@ class SupervisedAAE(ClassDecoder):
 
     Parameters
     ----------
+    batch_size : int, default=64
+        Samples per training step. The adversaries need many steps, so fewer samples
+        per step take the class out of the code in fewer epochs.
     layer : str or list of str, default="mu"
         What `transform` returns: "mu", "logvar" (of a Gaussian posterior), "z" (a draw
         from it, the same for equal samples; else `mu` itself) or any other key of

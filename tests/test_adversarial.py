@@ -32,7 +32,7 @@ from skvae import (
     SupervisedAAE,
 )
 from skvae.inspection import prior_distance
-from skvae.nn import GaussianMixture, Normal, SwissRoll
+from skvae.nn import GaussianMixture, Noise, Normal, SwissRoll
 
 QUICK = {"max_iter": 3, "random_state": 0}
 LETTERS = np.array(list("abcdefghij"))
@@ -204,6 +204,42 @@ def test_the_scale_of_the_data_does_not_change_the_codes(likelihood, flat):
     codes = AAE(**options).fit_transform(X)
     moved = AAE(**options).fit_transform(1e6 * X - 50)
     assert_allclose(moved, codes, atol=0.05)
+
+
+@pytest.mark.parametrize("model", [AAE, SupervisedAAE, AAEClassifier, AAEClusterer])
+def test_the_encoder_gets_standardized_data_with_every_likelihood(model, flat):
+    X, y = flat
+    X = X / X.max()
+    fitted = model(likelihood="bernoulli", **QUICK).fit(X, y)
+    module = fitted.module_
+    assert_allclose(module.shift, X.mean(axis=0), atol=1e-6)
+    assert float(module.spread) == pytest.approx(np.sqrt(X.var(axis=0).mean()))
+    scaled = torch.tensor((X - X.mean(axis=0)) / float(module.spread)).float()
+    expected = module.mu(module.encoder(scaled))
+    assert_allclose(fitted.transform(X), expected.detach(), atol=1e-5)
+    decoded = fitted.sample(50)
+    assert decoded.min() >= 0
+    assert decoded.max() <= 1
+
+
+def test_input_noise_is_in_units_of_the_spread(flat):
+    X, _ = flat
+    X = X / X.max()
+    module = AAE(likelihood="bernoulli", input_noise=0.5, **QUICK).fit(X).module_
+    zeros = torch.zeros(2000, 64)
+    noisy = module.train()._noisy(zeros, Noise(torch.Generator().manual_seed(0)))
+    assert float(noisy.std() / module.spread) == pytest.approx(0.5, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("model", "momentum"), [(AAE, 0.9), (SupervisedAAE, 0.5), (AAEClassifier, 0.5)]
+)
+def test_adversaries_of_models_with_classes_forget_sooner(model, momentum, flat):
+    optimizers = model(**QUICK).fit(*flat)._net.optimizers_
+    for phase, optimizer in optimizers.items():
+        is_adversary = phase in ("discriminator", "generator")
+        expected = (momentum if is_adversary else 0.9, 0.999)
+        assert optimizer.param_groups[0]["betas"] == expected
 
 
 def test_input_noise_is_for_training(flat):
@@ -594,6 +630,7 @@ def test_two_classes_coded_by_sign(flat):
         AAEClassifier(unlabelled=-1, **QUICK).fit(X, sign)
 
 
+@pytest.mark.filterwarnings("ignore::skvae.ClassPriorWarning")  # odd digits lack labels
 def test_a_mark_that_became_a_string_is_no_class(flat):
     X, y = flat
     spoilt = np.where(np.arange(len(y)) % 2, "-1", LETTERS[y])

@@ -35,11 +35,11 @@ def test_large_offsets_lose_nothing(name, offset, flat):
     # Multiples of 2 ** -11, to which any of these offsets is added without rounding.
     X, y = flat[0].astype(np.float64) / 128, flat[1]
     model, small = MODELS[name]
-    errors = [
-        np.square(model(**small).fit(X + at, y).reconstruct(X + at) - (X + at)).mean()
-        for at in (0, offset)
-    ]
-    assert errors[1] == pytest.approx(errors[0], rel=0.05)
+    errors = []
+    for at in (0, offset):  # of short trainings: adversaries amplify rounding
+        estimator = model(**small | {"max_iter": 3}).fit(X + at, y)
+        errors.append(np.square(estimator.reconstruct(X + at) - (X + at)).mean())
+    assert errors[1] == pytest.approx(errors[0], rel=0.02)
 
 
 def test_offsets_of_whole_numbers_lose_nothing():

@@ -25,7 +25,7 @@ ROOT = Path(skvae.__file__).parent
 FLOORS = [
     {"_cache", "_documentation", "_fingerprint", "_random", "_trees", "_validation"}
     | {"_texture", "datasets"},
-    {"dicom", "nn", "radiomics"},
+    {"_class_prior", "dicom", "nn", "radiomics"},
     {"architectures", "_callbacks", "_net", "_threads"},
     {"_base", "_ae", "_vae", "_adversarial", "_aae", "_supervised_aae"}
     | {"_aae_classifier", "_aae_clusterer", "_evaluation"},

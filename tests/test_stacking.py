@@ -49,7 +49,11 @@ NETWORKS = {
     "SupervisedAAE": lambda i: SupervisedAAE(3, input_noise=0.1 + i),
     "AAEClusterer": lambda i: AAEClusterer(n_clusters=3, class_noise=0.1 + i),
     "AAEClassifier": lambda i: AAEClassifier(
-        3, class_prior=SHARES[i], input_noise=0.1 + i, class_noise=0.1 + i
+        3,
+        class_prior=SHARES[i],
+        label_smoothing=0.1 * i,
+        input_noise=0.1 + i,
+        class_noise=0.1 + i,
     ),
     "mlp": lambda i: VAE(3, architecture=MLP((16, 8), dropout=0.1 + 0.2 * i)),
     "conv": lambda i: AE(3, architecture=Conv((2, 4), dropout=0.1 + 0.2 * i)),

@@ -6,7 +6,8 @@ between minutes and half an hour each. Usage::
     SKVAE_DATA=... python examples/benchmarks/adversarial.py PART...
 
 with the parts digits, digits_labels, samples, content, labels, labels_full,
-clusters_choice, clusters.
+clusters_choice, clusters, defaults (or one of its parts defaults_content,
+defaults_labels, defaults_uneven, defaults_digits).
 """
 
 import sys
@@ -18,7 +19,7 @@ from scipy.special import logsumexp
 from sklearn.datasets import load_digits
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import pairwise_distances_chunked
+from sklearn.metrics import balanced_accuracy_score, pairwise_distances_chunked
 from sklearn.model_selection import (
     StratifiedShuffleSplit,
     cross_val_score,
@@ -237,7 +238,7 @@ def label_run(X, y, X_test, y_test, n_labels, seed, width, batch_size, **options
         discriminator=Discriminator((500, 500)),
         max_iter=40,
         batch_size=batch_size,
-        input_noise=0.3,
+        input_noise=1.2,
         adversarial_weight=1.0,
         random_state=seed,
         **options,
@@ -294,9 +295,9 @@ def clusters_choice(X, y, X_test, y_test):
     """
     X, X_held_back, y, y_held_back = X[:20000], X[-10000:], y[:20000], y[-10000:]
     for posterior, noise, weight in (
-        ("gaussian", 0.3, 1.0),
-        ("gaussian", 0.5, 0.5),
-        ("deterministic", 0.3, 1.0),
+        ("gaussian", 1.2, 1.0),
+        ("gaussian", 1.9, 0.5),
+        ("deterministic", 1.2, 1.0),
     ):
         model = clusterer(
             15, 0, posterior=posterior, input_noise=noise, adversarial_weight=weight
@@ -309,7 +310,7 @@ def clusters(X, y, X_test, y_test):
     """30 clusters, named by the training images; 20 epochs, three seeds."""
     for seed in range(3):
         model = clusterer(
-            20, seed, posterior="gaussian", input_noise=0.5, adversarial_weight=0.5
+            20, seed, posterior="gaussian", input_noise=1.9, adversarial_weight=0.5
         ).fit(X)
         accuracy = accuracy_of_clusters(model, X, y, X_test, y_test)
         sizes = np.bincount(model.labels_, minlength=30)
@@ -320,9 +321,109 @@ def clusters(X, y, X_test, y_test):
         )
 
 
+def calibration_error(proba, y, n_bins=15):
+    """Return the mean distance of confidence and accuracy over bins of confidence."""
+    confidence, right = proba.max(axis=1), proba.argmax(axis=1) == y
+    bins = np.ceil(confidence * n_bins).astype(int)
+    gaps = np.bincount(bins, weights=right - confidence)
+    return np.abs(gaps).sum() / len(y)
+
+
+def drawn_unevenly(y, n_drawn, seed):
+    """Draw rows, digits 0 to 4 ten times as likely as 5 to 9."""
+    weights = np.where(y < 5, 10.0, 1.0)
+    rng = np.random.default_rng(seed)
+    return rng.choice(len(y), n_drawn, replace=False, p=weights / weights.sum())
+
+
+def defaults_content(X, y, X_test, y_test):
+    """SupervisedAAE() on 10,000 images: digits read as asked, label read from mu."""
+    asked = np.arange(5000) % 10
+    independent = SVC().fit(X[:20000], y[:20000])
+    X, y = X[:10000], y[:10000]
+    for likelihood in ("gaussian", "bernoulli"):
+        for seed in range(3):
+            model = SupervisedAAE(
+                likelihood=likelihood, warm_start=True, random_state=seed
+            )
+            for n_epochs in (30, 70):  # as one training of 100
+                model.set_params(max_iter=n_epochs).fit(X, y)
+                codes, test_codes = model.transform(X), model.transform(X_test)
+                probe = LogisticRegression(max_iter=1000)
+                probe = make_pipeline(StandardScaler(), probe).fit(codes, y)
+                as_asked = independent.score(model.sample(5000, y=asked), asked)
+                print(
+                    f"{likelihood}, seed {seed}, {model.n_iter_} epochs: read as "
+                    f"asked {as_asked:.4f}; leak {probe.score(test_codes, y_test):.4f}",
+                    flush=True,
+                )
+
+
+def defaults_labels(X, y, X_test, y_test):
+    """AAEClassifier() on 10,000 images, 1000 of them with a label."""
+    X, y = X[:10000], y[:10000]
+    for seed in range(3):
+        model = AAEClassifier(random_state=seed).fit(X, only_some(y, 1000, seed))
+        accuracy = model.score(X_test, y_test)
+        error = calibration_error(model.predict_proba(X_test), y_test)
+        print(
+            f"seed {seed}: accuracy {accuracy:.4f}, calibration error {error:.4f}",
+            flush=True,
+        )
+
+
+def defaults_uneven(X, y, X_test, y_test):
+    """Labels drawn 10 : 1, from an even pool and from one that is as uneven."""
+    X, y = X[:10000], y[:10000]
+    for pool in ("even", "uneven"):
+        for seed in range(3):
+            rows = np.arange(len(X))
+            known = drawn_unevenly(y, 1000, seed)
+            if pool == "uneven":
+                rows = np.flatnonzero((y < 5) | (rows % 10 == seed))
+                rng = np.random.default_rng(seed)
+                known = rng.choice(rows, 1000, replace=False)
+            some = np.full(len(y), -1)
+            some[known] = y[known]
+            model = AAEClassifier(max_iter=60, random_state=seed)
+            model.fit(X[rows], some[rows])
+            balanced = balanced_accuracy_score(y_test, model.predict(X_test))
+            shares = np.bincount(y[rows]) / len(rows)
+            off = np.abs(model.class_prior_ - shares).sum() / 2
+            print(
+                f"{pool} pool, seed {seed}: balanced accuracy {balanced:.4f}; "
+                f"class_prior_ {off:.3f} from the shares of the pool, "
+                f"taken from the labels: {model.class_prior_ is model.label_prior_}",
+                flush=True,
+            )
+
+
+def defaults_digits():
+    """AAEClassifier() on digits with 100 labels, one split, five seeds."""
+    X, X_test, y, y_test = digits_split(0)
+    scores = [
+        AAEClassifier(random_state=seed)
+        .fit(X, only_some(y, 100, seed))
+        .score(X_test, y_test)
+        for seed in range(5)
+    ]
+    print(f"mean {np.mean(scores):.4f}:", *(f"{score:.4f}" for score in scores))
+
+
+def defaults(X, y, X_test, y_test):
+    """Defaults as they are."""
+    for part in (defaults_content, defaults_labels, defaults_uneven):
+        part(X, y, X_test, y_test)
+    defaults_digits()
+
+
 if __name__ == "__main__":
-    parts = {part.__name__: part for part in (digits, digits_labels)}
-    on_mnist = (samples, content, labels, labels_full, clusters_choice, clusters)
+    parts = (digits, digits_labels, defaults_digits)
+    parts = {part.__name__: part for part in parts}
+    on_mnist = (
+        *(samples, content, labels, labels_full, clusters_choice, clusters),
+        *(defaults, defaults_content, defaults_labels, defaults_uneven),
+    )
     on_mnist = {part.__name__: part for part in on_mnist}
     for name in sys.argv[1:]:
         print(f"== {name}", flush=True)

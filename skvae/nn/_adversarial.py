@@ -1,5 +1,5 @@
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -92,6 +92,10 @@ class AAEModule(AEModule):
         `DiscriminatorModule`.
     """
 
+    # Share of the past in the gradients of adversaries. Where they have to do away with
+    # all that tells classes apart, less of it keeps them from chasing each other
+    # (Radford, Metz and Chintala 2016, https://arxiv.org/abs/1511.06434).
+    _adversarial_momentum: ClassVar[float] = 0.9
     input_noise: Tensor | None
 
     def __init__(
@@ -144,6 +148,10 @@ class AAEModule(AEModule):
             "discriminator": list(self._discriminators().values()),
             "generator": inference,
         }
+
+    def momentum(self, phase: str) -> float:
+        is_adversary = phase in ("discriminator", "generator")
+        return self._adversarial_momentum if is_adversary else super().momentum(phase)
 
     def log_likelihood(self, X: Tensor, y: Tensor | None = None) -> Tensor:
         """Return log p(x | mu(x), y) per sample in nats, of shape (n_samples,).
@@ -237,8 +245,26 @@ class AAEModule(AEModule):
         """Return the input of the decoder."""
         return z
 
+    def _codes(
+        self, X: Tensor, names: Collection[str] | None = None
+    ) -> dict[str, Tensor]:
+        return super()._codes(self._to_encode(X), names)
+
+    def _to_encode(self, X: Tensor) -> Tensor:
+        """Return what the encoder gets: standardized data with every likelihood.
+
+        The first layer of an encoder that gets small values changes little from step to
+        step, and the adversaries, which move nothing else, fall behind the decoder.
+        """
+        if self.likelihood.standardize:
+            return X
+        return (X - self.shift.to(X.dtype)) / self.spread
+
     def _noisy(self, X: Tensor, noise: Noise) -> Tensor:
-        return with_noise(X, self.input_noise, noise) if self.training else X
+        if self.input_noise is None or not self.training:
+            return X
+        one = 1.0 if self.likelihood.standardize else self.spread
+        return with_noise(X, one * self.input_noise, noise)
 
     def _drawn(self, codes: Mapping[str, Tensor], noise: Noise) -> Tensor:
         if "logvar" not in codes:
@@ -259,6 +285,7 @@ class SupervisedAAEModule(AAEModule):
     """
 
     decodes_classes = True
+    _adversarial_momentum = 0.5
 
     @property
     def _n_marks(self) -> int:
@@ -341,10 +368,39 @@ class AAEClassifierModule(AAEClustererModule):
     Parameters
     ----------
     *args
-    class_noise : float
+        As in `AAEClustererModule`.
+    label_prior : sequence of float
+        Shares of the classes among labelled samples. Where they are not `class_prior`,
+        the head learns by adjusted logits, so that its probabilities are right for all
+        samples (Menon et al. 2021, https://arxiv.org/abs/2007.07314).
+    label_smoothing : float
+        As in `skvae.AAEClassifier`.
     **kwargs
         As in `AAEClustererModule`.
     """
+
+    _adversarial_momentum = 0.5
+    label_smoothing: Tensor
+    _least_loss: Tensor  # entropy of a smoothed label
+    _label_log_odds: Tensor
+    _largest_log_odds: ClassVar[float] = 10.0  # of classes whose share is given as 0
+
+    def __init__(
+        self,
+        *args: Any,
+        label_prior: Sequence[float],
+        label_smoothing: float,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        others = label_smoothing / self.n_classes
+        smoothed = torch.tensor([1 - label_smoothing, *[0.0] * (self.n_classes - 1)])
+        entropy = torch.special.entr(smoothed + others).sum().item()
+        register_numbers(self, label_smoothing=label_smoothing, _least_loss=entropy)
+        shares = torch.tensor(label_prior, dtype=torch.float32)
+        log_odds = shares.log() - self.class_prior.log()
+        limit = self._largest_log_odds
+        register_numbers(self, _label_log_odds=log_odds.clamp(-limit, limit).tolist())
 
     def phases(self) -> dict[str, list[nn.Module]]:
         classification: list[nn.Module] = [self.encoder, self.proba]
@@ -360,19 +416,23 @@ class AAEClassifierModule(AAEClustererModule):
         loss = super().held_out_loss(X, y, noise=noise)
         if y is None:
             return loss
-        logits = self._logits(self._standardized(X))
+        logits = self._logits_of_labelled(self._standardized(X))
         wrong = F.cross_entropy(logits, y, ignore_index=-1, reduction="sum")
         return loss + wrong / len(X)
 
     def _classification_terms(
         self, X: Tensor, y: Tensor, noise: Noise
     ) -> dict[str, Tensor]:
-        logits = self._logits(self._noisy(X, noise))
-        return {"classification_loss": F.cross_entropy(logits, y)}
+        log_proba = self._logits_of_labelled(self._noisy(X, noise)).log_softmax(1)
+        of_label = -log_proba.gather(1, y[:, None]).mean()
+        of_others = -log_proba.mean()
+        smoothed = torch.lerp(of_label, of_others, self.label_smoothing)
+        return {"classification_loss": smoothed - self._least_loss}
 
-    def _logits(self, X: Tensor) -> Tensor:
-        logits: Tensor = self.proba[0](self.encoder(X).flatten(1))
-        return logits
+    def _logits_of_labelled(self, X: Tensor) -> Tensor:
+        """Return logits of the classes among samples as the labelled ones are."""
+        logits: Tensor = self.proba[0](self.encoder(self._to_encode(X)).flatten(1))
+        return logits + self._label_log_odds
 
 
 def one_hot(y: Tensor, n_classes: int) -> Tensor:

@@ -103,6 +103,10 @@ class AEModule(nn.Module):
         """
         return self._inverse_unit if phase == "reconstruction" else None
 
+    def momentum(self, phase: str) -> float:
+        """Share of the past in the mean of gradients that Adam follows."""
+        return 0.9
+
     def phases(self) -> dict[str, list[nn.Module]]:
         """Map each phase of a training step to the submodules that it trains."""
         return {"reconstruction": [self]}
