@@ -655,6 +655,21 @@ class BaseAutoencoder(
         """Return the same for held-out samples."""
 
     def _remember(self, task, watched):
+        """Train, or take what the same training gave before."""
+        from ._crew import current_crew
+
+        crew, nets = current_crew(), []
+        if crew is None:
+            return self._kept(task, watched)
+
+        def make():
+            nets.append(self._kept(task, watched))
+            return nets[0].get_state()
+
+        state = crew.once(lambda: self._key_of(task), make)
+        return nets[0] if nets else self._net_in_state(state, self.device)
+
+    def _kept(self, task, watched):
         """Train, or take from `memory` what the same training gave before."""
         return remember(
             _folder_of(self.memory),
@@ -712,7 +727,7 @@ class BaseAutoencoder(
         observers = []
         if self.verbose:
             observers.append(TrainingBar(type(self).__name__, task.max_iter))
-        if watched is not None:
+        if watched is not None and getattr(self, "_skl_callbacks", None):
             observers.append(
                 ScikitLearnCallbacks(
                     *(self, *watched, self._scored_rows(task.y, index)),

@@ -22,7 +22,9 @@ from torch.nn import functional
 from torch.utils.data import Subset
 
 from ._callbacks import copies_of, explaining, wants_predictions, watches_batches
+from ._crew import current_crew
 from ._random import child_seed, row_noise
+from ._stacked import Training, can_stack
 from ._threads import threads_for
 from ._validation import to_numpy
 from .nn import Noise, layer_function, layer_shapes, multiply_adds
@@ -210,6 +212,14 @@ class Net(NeuralNet):
             X_val = as_tensor(self.as_samples(X_val))
             held_out = X_val, None if y_val is None else as_tensor(y_val)
             datasets["dataset_valid"] = Dataset(X_val, _target(*held_out))
+        crew = current_crew()
+        if crew is not None and can_stack(self):
+            training = Training(self, X, y, index, held_out, epochs, stopping)
+            crew.train(training)
+            if training.error is not None:
+                raise training.error
+            if training.is_done:
+                return self
         weights = list(self.module_.state_dict().values())
         last_epoch = Snapshot()
         rates = self._learning_rates()

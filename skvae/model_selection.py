@@ -29,15 +29,25 @@ from ._evaluation import (
     summarize,
 )
 from ._random import draw_seed
+from ._search import (
+    StackedGridSearchCV,
+    StackedRandomizedSearchCV,
+    stacked_cross_validate,
+    stacked_training,
+)
 from ._validation import BaseSearchCV, is_count, number_groups
 
 __all__ = [
     "Evaluation",
     "GuardedSplit",
     "LeakageWarning",
+    "StackedGridSearchCV",
+    "StackedRandomizedSearchCV",
     "check_groups",
     "evaluate",
     "groups_from",
+    "stacked_cross_validate",
+    "stacked_training",
 ]
 
 

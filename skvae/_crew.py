@@ -1,0 +1,200 @@
+"""Fits that wait for each other where they train, so that networks can train as one.
+
+Each task of joblib becomes a thread, of which one runs at a time. Where a network is to
+be trained, its thread waits and the next one runs. When all wait, the networks are
+trained together, and their threads go on: to the scores, or to the next training.
+"""
+
+import threading
+from collections import deque
+from contextvars import ContextVar, copy_context
+
+from joblib.parallel import ParallelBackendBase
+
+_current = ContextVar("_current", default=None)
+
+
+def current_crew():
+    """Return the crew that the calling thread belongs to, if any."""
+    return _current.get()
+
+
+class Abandoned(BaseException):
+    """Ends a thread that nobody waits for any more."""
+
+
+class Outcome:
+    """What a task comes to: a result or an error, for those who wait for it."""
+
+    def __init__(self):
+        self.is_there = False
+        self.waiting = []
+        self._result = self._error = None
+
+    def of(self, function):
+        """Take what a function gives."""
+        try:
+            self._result = function()
+        except Exception as error:
+            self._error = error
+        self.is_there = True
+
+    def get(self):
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
+class Crew:
+    """Threads of which one runs at a time, and the networks that they wait for.
+
+    Parameters
+    ----------
+    train : callable
+        Takes a list of trainings and `go_on`, a function without arguments to be called
+        between epochs.
+    max_waiting : int
+        Number of trainings from which on no further task is begun.
+    """
+
+    def __init__(self, train, max_waiting):
+        self.sources = []  # calls of joblib that are not over
+        self._train = train
+        self._max_waiting = max_waiting
+        self._tasks = deque()
+        self._ready = deque()
+        self._trainings = []
+        self._threads = set()
+        self._waiting = set()
+        self._made = {}
+        self._is_abandoned = False
+
+    def __enter__(self):
+        self._token = _current.set(self)
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        _current.reset(self._token)
+        self._abandon()
+
+    def submit(self, function, callback=None):
+        """Take a task that runs in a thread of its own while others wait."""
+        outcome = Outcome()
+        self._tasks.append((copy_context(), function, callback, outcome))
+        return outcome
+
+    def result(self, outcome):
+        """Wait for the outcome of a task."""
+        if not outcome.is_there:
+            outcome.waiting.append(threading.Event())
+            self._wait(outcome.waiting[-1])
+        return outcome.get()
+
+    def train(self, training):
+        """Wait until a network was trained, together with others."""
+        turn = threading.Event()
+        self._trainings.append((training, turn))
+        self._wait(turn)
+
+    def once(self, key_of, make):
+        """Make something, or take what is made, or was, under the same key.
+
+        What has no key, since something in it can't be hashed, is made.
+        """
+        try:
+            key = key_of()
+        except Exception:
+            return make()
+        if key in self._made:
+            return self.result(self._made[key])
+        outcome = self._made[key] = Outcome()
+        outcome.of(make)
+        self._ready.extend(outcome.waiting)
+        return outcome.get()
+
+    def _wait(self, turn):
+        """Let others run until it is the turn of this thread."""
+        self._waiting.add(turn)
+        self._pass_on()
+        if not self._is_abandoned:  # from then on nobody wakes it
+            turn.wait()
+        self._waiting.discard(turn)
+        self._go_on()
+
+    def _pass_on(self):
+        """Let another thread run, begin a task, or train the networks that wait."""
+        while not self._is_abandoned:
+            if self._ready:
+                self._ready.popleft().set()
+                return
+            if len(self._trainings) < self._max_waiting and self._next_tasks():
+                thread = threading.Thread(target=self._run, args=self._tasks.popleft())
+                self._threads.add(thread)
+                thread.start()
+                return
+            if not self._trainings:
+                return
+            trainings, self._trainings = self._trainings, []
+            self._train([training for training, _ in trainings], self._go_on)
+            self._ready.extend(turn for _, turn in trainings)
+
+    def _next_tasks(self):
+        """Return tasks; calls of joblib that hold some back are asked for the next."""
+        for parallel in self.sources:
+            if self._tasks:
+                break
+            if getattr(parallel, "_original_iterator", None) is not None:
+                parallel.dispatch_next()
+        return self._tasks
+
+    def _run(self, context, function, callback, outcome):
+        try:
+            context.run(outcome.of, function)
+            if callback is not None:
+                context.run(callback, outcome)
+            self._ready.extend(outcome.waiting)
+            self._threads.discard(threading.current_thread())
+            self._pass_on()
+        except Abandoned:
+            pass
+
+    def _go_on(self):
+        if self._is_abandoned:
+            raise Abandoned
+
+    def _abandon(self):
+        """End all threads that still wait, or work for nobody."""
+        self._is_abandoned = True
+        for turn in list(self._waiting):
+            turn.set()
+        for thread in list(self._threads):
+            thread.join()
+
+
+class CrewBackend(ParallelBackendBase):
+    """Makes the tasks of joblib, also those within tasks, tasks of a crew."""
+
+    supports_sharedmem = True
+    uses_threads = True
+
+    def __init__(self, crew, **kwargs):
+        super().__init__(**kwargs)
+        self.crew = crew
+
+    def effective_n_jobs(self, n_jobs):
+        return 2  # with more, scikit-learn cuts work that needs no network into bits
+
+    def start_call(self):
+        self.crew.sources.append(self.parallel)
+
+    def stop_call(self):
+        self.crew.sources.remove(self.parallel)
+
+    def submit(self, func, callback=None):
+        return self.crew.submit(func, callback)
+
+    def retrieve_result(self, out, timeout=None):
+        return self.crew.result(out)
+
+    def get_nested_backend(self):
+        return CrewBackend(self.crew, nesting_level=self.nesting_level), None

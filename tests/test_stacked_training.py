@@ -1,0 +1,331 @@
+"""Searches that train their networks together give what they give one by one."""
+
+import os
+import signal
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+from cases import parametrize
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.datasets import load_digits
+from sklearn.exceptions import FitFailedWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    ParameterGrid,
+    RandomizedSearchCV,
+    cross_validate,
+)
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.utils.estimator_checks import check_estimator
+
+from skvae import (
+    AAE,
+    AE,
+    MLP,
+    VAE,
+    AAEClassifier,
+    Conv,
+    Discriminator,
+    _stacked,
+)
+from skvae.model_selection import (
+    StackedGridSearchCV,
+    StackedRandomizedSearchCV,
+    stacked_cross_validate,
+    stacked_training,
+)
+from skvae.nn import Gaussian
+
+SMALL = MLP((8,), dropout=0.1)
+
+
+@pytest.fixture(scope="module")
+def data():
+    X, y = load_digits(n_class=4, return_X_y=True)
+    return X[:211] / 16, y[:211]  # 3 folds of 70 and 71
+
+
+@pytest.fixture
+def sizes(monkeypatch):
+    """Collect the sizes of the stacks that are trained."""
+    found = []
+    train = _stacked._train
+
+    def recorded(trainings, *others):
+        found.append(len(trainings))
+        train(trainings, *others)
+
+    monkeypatch.setattr(_stacked, "_train", recorded)
+    return found
+
+
+def vae(**parameters):
+    return VAE(2, architecture=SMALL, max_iter=3, random_state=0, **parameters)
+
+
+def classifier(**parameters):
+    return make_pipeline(vae(**parameters), LogisticRegression())
+
+
+# Candidates of one structure, each with what may differ in it.
+CANDIDATES = {
+    "rates": (VAE, {"learning_rate": [1e-3, 1e-2], "weight_decay": [0.0, 0.1]}),
+    "objective": (
+        VAE,
+        {"beta": [0.5, 1], "beta_warmup": [0, 4], "free_bits": [0, 0.1]},
+    ),
+    "epochs": (VAE, {"max_iter": [1, 2, 3, 9], "random_state": [0, 1]}),
+    "scale": (AE, {"likelihood": [Gaussian(0.3), Gaussian(0.5)]}),
+    "dropout": (AE, {"architecture": [SMALL, MLP((8,), dropout=0.3)]}),
+    "conv": (AE, {"architecture": [Conv((2, 4))], "random_state": [0, 1]}),
+    "adversary": (AAE, {"adversarial_weight": [0.3, 1], "input_noise": [0.1, 0.5]}),
+    "spectral": (
+        AAE,
+        {
+            "discriminator": [Discriminator((8,), spectral_norm=True)],
+            "max_iter": [2, 5],
+        },
+    ),
+    "early stopping": (
+        AAEClassifier,
+        {"tol": [0, 10], "n_iter_no_change": [2], "early_stopping": [True]},
+    ),
+}
+
+
+@pytest.mark.parametrize(("model", "grid"), **parametrize(CANDIDATES.items()))
+def test_each_network_becomes_what_it_becomes_alone(model, grid, data, sizes):
+    X, y = data
+    base = model(n_components=2, architecture=SMALL, max_iter=5, batch_size=64)
+    base.set_params(random_state=0, image_shape=(1, 8, 8))
+    if model is AAE:
+        base.set_params(discriminator=Discriminator((8,)))
+    y = np.where(np.arange(len(y)) % 3, y, -1) if model is AAEClassifier else None
+    rows = [np.arange(len(X) - i) for i in range(2)]
+    jobs = [
+        (clone(base).set_params(**parameters), part)
+        for parameters in ParameterGrid(grid)
+        for part in rows
+    ]
+
+    def fit(estimator, part):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return clone(estimator).fit(X[part], None if y is None else y[part])
+
+    alone = [fit(*job) for job in jobs]
+    with stacked_training():
+        together = Parallel()(delayed(fit)(*job) for job in jobs)
+    assert sizes == [len(jobs)]
+    for one, other in zip(together, alone, strict=True):
+        assert one.n_iter_ == other.n_iter_
+        for name in one.history_[0].keys() - {"dur"}:
+            np.testing.assert_allclose(
+                [row[name] for row in one.history_],
+                [row[name] for row in other.history_],
+                rtol=1e-4,
+                atol=1e-6,
+            )
+            np.testing.assert_allclose(
+                one.history_[0][name], other.history_[0][name], rtol=2e-6, atol=1e-7
+            )
+        np.testing.assert_allclose(
+            one.transform(X[:9]), other.transform(X[:9]), rtol=1e-3, atol=1e-4
+        )
+        one.partial_fit(X, y)
+        other.partial_fit(X, y)
+        np.testing.assert_allclose(
+            one.loss_curve_[-1], other.loss_curve_[-1], rtol=1e-3
+        )
+
+
+GRID = {
+    "vae__learning_rate": [1e-3, 1e-2],
+    "vae__layer": ["mu", ["mu", "logvar"]],
+    "logisticregression__C": [0.1, 1],
+}
+
+
+def assert_same_scores(search, expected):
+    for name in expected.cv_results_:
+        if "time" not in name and not name.startswith("param"):
+            np.testing.assert_allclose(
+                *(found.cv_results_[name] for found in (search, expected)),
+                rtol=1e-4,
+                atol=1e-4,
+                err_msg=name,
+            )
+    assert search.best_params_ == expected.best_params_
+
+
+def test_search_has_the_scores_of_scikit_learns(data, sizes):
+    X, y = data
+    options = {
+        "cv": GroupKFold(3),
+        "scoring": ["accuracy", "neg_log_loss"],
+        "refit": "accuracy",
+        "return_train_score": True,
+    }
+    groups = np.arange(len(X)) % 30
+    search = StackedGridSearchCV(classifier(), GRID, **options)
+    search.fit(X, y, groups=groups)
+    assert sizes == [6]  # neither a layer nor C takes a network of its own
+    expected = GridSearchCV(classifier(), GRID, **options).fit(X, y, groups=groups)
+    assert_same_scores(search, expected)
+    np.testing.assert_array_equal(search.predict(X), expected.predict(X))
+    assert search.best_estimator_.memory is None
+    assert search.estimator.memory is None
+
+
+def test_randomized_search_draws_the_same_candidates(data, sizes):
+    X, y = data
+    options = {"n_iter": 3, "cv": 2, "random_state": 0}
+    search = StackedRandomizedSearchCV(classifier(), GRID, **options).fit(X, y)
+    expected = RandomizedSearchCV(classifier(), GRID, **options).fit(X, y)
+    assert search.cv_results_["params"] == expected.cv_results_["params"]
+    assert_same_scores(search, expected)
+    assert sizes
+
+
+def test_nested_search_is_one_queue(data, sizes):
+    X, y = data
+    grid = {"vae__learning_rate": [1e-3, 1e-2]}
+    search = StackedGridSearchCV(classifier(), grid, cv=KFold(2))
+    scores = stacked_cross_validate({"a": search, "b": classifier()}, X, y, cv=3)
+    # 3 x 2 x 2 inner fits with the 3 of "b", then 3 of the best.
+    assert sum(sizes) == 3 * 2 * 2 + 3 + 3
+    assert max(sizes) >= 6
+    expected = cross_validate(GridSearchCV(classifier(), grid, cv=KFold(2)), X, y, cv=3)
+    np.testing.assert_allclose(scores["a"]["test_score"], expected["test_score"])
+    assert scores["b"]["test_score"].shape == (3,)
+
+
+class Counted(TransformerMixin, BaseEstimator):
+    """Pass samples on, and count how often it is fitted."""
+
+    n_fits = 0
+
+    def __init__(self, factor=1.0):
+        self.factor = factor
+
+    def fit(self, X, y=None):
+        Counted.n_fits += 1
+        return self
+
+    def transform(self, X):
+        return X * self.factor
+
+
+def test_steps_before_are_fitted_once_per_fold_and_setting(data):
+    X, y = data
+    pipeline = make_pipeline(Counted(), make_union(vae(), AE(2, max_iter=1)))
+    pipeline.steps.append(("classify", LogisticRegression()))
+    grid = {"counted__factor": [1.0, 2.0], "classify__C": [0.1, 1.0]}
+    before = Counted.n_fits
+    StackedGridSearchCV(pipeline, grid, cv=3, refit=False).fit(X, y)
+    assert Counted.n_fits - before == 2 * 3
+
+
+@pytest.mark.filterwarnings("ignore:One or more of the test scores")
+def test_a_loss_that_diverges_fails_its_candidate_alone(data):
+    X, y = data
+    grid = {"vae__learning_rate": [1e-3, 1e12]}
+    pipeline = classifier(likelihood="squared_error")
+    search = StackedGridSearchCV(pipeline, grid, cv=2)
+    with pytest.warns(FitFailedWarning, match="became"):
+        search.fit(X, y)
+    assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [False, True]
+
+
+def test_what_cannot_be_stacked_is_trained_alone(data, sizes):
+    class Refuses(Gaussian):
+        def nll(self, X, raw):
+            if raw.sum().item() > np.inf:  # `vmap` can't
+                raise AssertionError
+            return super().nll(X, raw)
+
+    X, y = data
+    grid = {"vae__learning_rate": [1e-3, 1e-2]}
+    pipeline = classifier(likelihood=Refuses())
+    search = StackedGridSearchCV(pipeline, grid, cv=2, refit=False).fit(X, y)
+    expected = GridSearchCV(pipeline, grid, cv=2, refit=False).fit(X, y)
+    assert sizes == [4]
+    for name in ("split0_test_score", "split1_test_score"):
+        np.testing.assert_array_equal(
+            search.cv_results_[name], expected.cv_results_[name]
+        )
+
+
+def test_no_more_than_max_networks_are_in_memory(data, sizes):
+    X, y = data
+    grid = {"vae__learning_rate": np.geomspace(1e-3, 1e-2, 5)}
+    StackedGridSearchCV(classifier(), grid, cv=3, max_networks=6, refit=False).fit(X, y)
+    assert sizes == [6, 6, 3]
+
+
+def test_memory_keeps_networks_of_stacks(data, sizes, tmp_path):
+    X, y = data
+    grid = {"vae__learning_rate": [1e-3, 1e-2]}
+    pipeline = classifier(memory=str(tmp_path))
+    first = StackedGridSearchCV(pipeline, grid, cv=2).fit(X, y)
+    assert sizes == [4]
+    again = GridSearchCV(pipeline, grid, cv=2).fit(X, y)
+    assert_same_scores(again, first)
+    assert len(list(tmp_path.rglob("*.npz"))) == 5
+
+
+@pytest.mark.filterwarnings("ignore:One or more of the test scores")
+@pytest.mark.parametrize("error_score", ["raise", np.nan])
+def test_no_thread_outlives_a_search_that_fails(data, error_score):
+    X, y = data
+    grid = {"vae__learning_rate": [1e-3, -1.0]}
+    search = StackedGridSearchCV(classifier(), grid, cv=2, error_score=error_score)
+    before = threading.enumerate()
+    if error_score == "raise":
+        with pytest.raises(ValueError, match="learning_rate"):
+            search.fit(X, y)
+    else:
+        with pytest.warns(FitFailedWarning, match="learning_rate"):
+            search.fit(X, y)
+    assert threading.enumerate() == before
+
+
+def test_ctrl_c_ends_all_threads(data):
+    X, y = data
+    grid = {"vae__learning_rate": [1e-3, 1e-2]}
+    pipeline = classifier().set_params(vae__max_iter=100_000)
+    search = StackedGridSearchCV(pipeline, grid, cv=2)
+    before = threading.enumerate()
+
+    def interrupt():
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    other = threading.Thread(target=interrupt)
+    other.start()
+    with pytest.raises(KeyboardInterrupt):
+        search.fit(X, y)
+    other.join()
+    assert threading.enumerate() == before
+
+
+def test_verbose_counts_networks_and_stacks(data, capsys):
+    X, y = data
+    with stacked_training(verbose=1):
+        cross_validate(classifier(), X, y, cv=3)
+    assert "networks=3, stacks=1" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")  # the checks fit what can't be fitted
+@pytest.mark.parametrize("kind", [StackedGridSearchCV, StackedRandomizedSearchCV])
+def test_check_estimator(kind):
+    search = kind(LogisticRegression(), {"C": np.geomspace(0.1, 1, 10)}, cv=2)
+    results = check_estimator(search, on_fail=None, on_skip=None)
+    assert not [each["check_name"] for each in results if each["status"] == "failed"]
