@@ -44,7 +44,8 @@ def escape_star(app, what, name, obj, options, lines):
 
 def skip_inherited(app, what, name, obj, skip, options):
     """Leave what comes from scikit-learn to its own documentation."""
-    return skip or (getattr(obj, "__module__", None) or "").startswith("sklearn")
+    function = getattr(obj, "fget", obj)  # of a property
+    return skip or (getattr(function, "__module__", None) or "").startswith("sklearn")
 
 
 def setup(app):
