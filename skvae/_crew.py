@@ -52,7 +52,7 @@ class Crew:
     ----------
     train : callable
         Takes a list of trainings and `go_on`, a function without arguments to be called
-        between epochs.
+        between epochs. What it raises becomes the `error` of each training.
     max_waiting : int
         Number of trainings from which on no further task is begun.
     """
@@ -134,9 +134,14 @@ class Crew:
                 return
             if not self._trainings:
                 return
-            trainings, self._trainings = self._trainings, []
-            self._train([training for training, _ in trainings], self._go_on)
-            self._ready.extend(turn for _, turn in trainings)
+            waiting, self._trainings = self._trainings, []
+            trainings = [training for training, _ in waiting]
+            try:
+                self._train(trainings, self._go_on)
+            except Exception as error:  # else nobody would wake those that wait
+                for training in trainings:
+                    training.error = error
+            self._ready.extend(turn for _, turn in waiting)
 
     def _next_tasks(self):
         """Return tasks; calls of joblib that hold some back are asked for the next."""
@@ -149,14 +154,16 @@ class Crew:
 
     def _run(self, context, function, callback, outcome):
         try:
+            self._go_on()
             context.run(outcome.of, function)
             if callback is not None:
                 context.run(callback, outcome)
             self._ready.extend(outcome.waiting)
-            self._threads.discard(threading.current_thread())
             self._pass_on()
         except Abandoned:
             pass
+        finally:
+            self._threads.discard(threading.current_thread())
 
     def _go_on(self):
         if self._is_abandoned:
@@ -167,8 +174,8 @@ class Crew:
         self._is_abandoned = True
         for turn in list(self._waiting):
             turn.set()
-        for thread in list(self._threads):
-            thread.join()
+        while begun := [thread for thread in list(self._threads) if thread.ident]:
+            begun[0].join()
 
 
 class CrewBackend(ParallelBackendBase):

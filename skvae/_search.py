@@ -1,6 +1,6 @@
 """Searches and cross-validation whose networks are trained together."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from numbers import Integral
 
 import numpy as np
@@ -66,9 +66,9 @@ def stacked_training(*, max_networks=200, verbose=0):
     from ._stacked import StackedTrainer
 
     trainer = StackedTrainer()
-    with tqdm(unit="epoch", disable=not verbose) as bar:
+    with tqdm(unit="epoch") if verbose else nullcontext() as bar:
 
-        def train(trainings, go_on):
+        def train_and_count(trainings, go_on):
             def next_epoch():
                 go_on()
                 bar.update()
@@ -77,7 +77,7 @@ def stacked_training(*, max_networks=200, verbose=0):
             networks, stacks = sum(trainer.sizes), len(trainer.sizes)
             bar.set_postfix(networks=networks, stacks=stacks)
 
-        crew = Crew(train, max_networks)
+        crew = Crew(train_and_count if verbose else trainer.train, max_networks)
         with crew, parallel_config(backend=CrewBackend(crew), n_jobs=2):
             yield
 

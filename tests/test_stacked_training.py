@@ -1,9 +1,7 @@
 """Searches that train their networks together give what they give one by one."""
 
-import os
 import signal
 import threading
-import time
 import warnings
 
 import numpy as np
@@ -297,23 +295,32 @@ def test_no_thread_outlives_a_search_that_fails(data, error_score):
     assert threading.enumerate() == before
 
 
-def test_ctrl_c_ends_all_threads(data):
+@pytest.mark.parametrize("delay", [0.05, 0.3])
+def test_ctrl_c_ends_all_threads(data, delay):
     X, y = data
     grid = {"vae__learning_rate": [1e-3, 1e-2]}
-    pipeline = classifier().set_params(vae__max_iter=100_000)
+    pipeline = classifier().set_params(vae__max_iter=1000)
     search = StackedGridSearchCV(pipeline, grid, cv=2)
     before = threading.enumerate()
-
-    def interrupt():
-        time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    other = threading.Thread(target=interrupt)
-    other.start()
-    with pytest.raises(KeyboardInterrupt):
-        search.fit(X, y)
-    other.join()
+    # SIGALRM, since jobs in the background of a shell ignore SIGINT.
+    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, delay)
+        with pytest.raises(KeyboardInterrupt):
+            search.fit(X, y)
+    finally:
+        signal.signal(signal.SIGALRM, handler)
     assert threading.enumerate() == before
+
+
+def test_an_error_of_the_trainer_reaches_each_fit(data, monkeypatch):
+    def fail(*arguments):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(_stacked, "structure_of", fail)
+    search = StackedGridSearchCV(classifier(), {}, cv=2, error_score="raise")
+    with pytest.raises(MemoryError, match="no room"):
+        search.fit(*data)
 
 
 def test_verbose_counts_networks_and_stacks(data, capsys):
