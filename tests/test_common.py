@@ -5,7 +5,14 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from cases import MODELS, SMALL, estimators, image_estimators, parametrize
+from cases import (
+    MODELS,
+    SMALL,
+    estimators,
+    image_estimators,
+    models_and_layers,
+    parametrize,
+)
 from joblib import Parallel, delayed
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
@@ -71,7 +78,7 @@ def test_check_estimator(estimator):
     } == {}
 
 
-@over_estimators
+@pytest.mark.parametrize("estimator", **parametrize(models_and_layers()))
 @pytest.mark.parametrize("check", MORE_CHECKS, ids=lambda check: check.__name__)
 # The checks themselves mix arrays and data frames.
 @pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names")

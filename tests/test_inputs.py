@@ -34,10 +34,10 @@ def flat(digits):
 def test_large_offsets_lose_nothing(name, offset, flat):
     # Multiples of 2 ** -11, to which any of these offsets is added without rounding.
     X, y = flat[0].astype(np.float64) / 128, flat[1]
-    model, small = MODELS[name]
+    model, _ = MODELS[name]
     errors = []
     for at in (0, offset):  # of short trainings: adversaries amplify rounding
-        estimator = model(**small | {"max_iter": 3}).fit(X + at, y)
+        estimator = model(**SMALL).fit(X + at, y)
         errors.append(np.square(estimator.reconstruct(X + at) - (X + at)).mean())
     assert errors[1] == pytest.approx(errors[0], rel=0.02)
 
