@@ -10,6 +10,7 @@ import time
 import warnings
 from contextlib import contextmanager, nullcontext
 from functools import partial, wraps
+from itertools import islice
 
 import numpy as np
 import torch
@@ -457,8 +458,10 @@ class Net(NeuralNet):
             )
         self.history.record(name, value)
         if name.endswith("_loss") and name.split("_")[0] in ("train", "valid"):
-            before = [row[name] for row in self.history[:-1] if name in row]
-            self.history.record(f"{name}_best", value < min(before, default=math.inf))
+            is_best = f"{name}_best"
+            before = islice(reversed(self.history), 1, None)
+            best = next((row[name] for row in before if row.get(is_best)), math.inf)
+            self.history.record(is_best, value < best)
 
     def _tensors(self):
         """List all that training changes: weights and what the optimizers keep."""

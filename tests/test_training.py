@@ -90,6 +90,15 @@ def test_batches_are_drawn_anew_in_each_epoch(digits):
         assert_array_equal(np.sort(rows, axis=0), np.sort(X, axis=0))
 
 
+def test_history_marks_losses_that_are_the_best_so_far(digits):
+    X, _ = digits
+    fitted = AE(learning_rate=0.1, max_iter=20, random_state=0).fit(X)
+    losses = np.array(fitted.loss_curve_)
+    is_best = [row["train_loss_best"] for row in fitted.history_]
+    assert is_best == [loss == losses[: i + 1].min() for i, loss in enumerate(losses)]
+    assert 0 < np.sum(is_best) < 20
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_early_stopping_keeps_the_best_weights(model, digits):
     X, _ = digits
