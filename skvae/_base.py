@@ -656,7 +656,7 @@ class BaseAutoencoder(
 
     def _remember(self, task, watched):
         """Train, or take what the same training gave before."""
-        from ._crew import current_crew
+        from ._engine.crew import current_crew
 
         crew, nets = current_crew(), []
         if crew is None:
@@ -695,7 +695,7 @@ class BaseAutoencoder(
 
     def _train(self, task, watched):
         """Build a net, fresh or in an earlier state, and train it."""
-        from . import _net
+        from ._engine.stopping import EarlyStopping
 
         index, X_val, y_val = self._hold_out(task)
         if task.state is None:
@@ -705,7 +705,7 @@ class BaseAutoencoder(
             net.resume_callbacks(self._net)
         stopping = None
         if task.early_stopping:
-            stopping = _net.EarlyStopping(self.n_iter_no_change, self.tol)
+            stopping = EarlyStopping(self.n_iter_no_change, self.tol)
         observers = self._observers(task, index, watched)
         batch_size = min(self.batch_size, len(index))
         with net.observed_by(observers), net.threads(batch_size):
@@ -722,7 +722,7 @@ class BaseAutoencoder(
 
     def _observers(self, task, index, watched):
         """Return those who look on at a training beside the user's callbacks."""
-        from ._callbacks import ScikitLearnCallbacks, TrainingBar
+        from ._engine.callbacks import ScikitLearnCallbacks, TrainingBar
 
         observers = []
         if self.verbose:
@@ -789,14 +789,16 @@ class BaseAutoencoder(
 
     def _build_net(self, seed, shift, spread, device, callbacks):
         """Build a net of the current parameters, untrained."""
-        from . import _net, nn
+        from . import nn
+        from ._engine.build import build_module, lent_globals, resolve_device
+        from ._engine.net import Net
 
-        device = _net.resolve_device(device)
+        device = resolve_device(device)
         if device.type == "mps":  # which has no double precision
             shift = shift.astype(np.float32)
         architecture = resolve(self.architecture)
-        with _net.lent_globals(child_seed(seed, 0)):
-            module = _net.build_module(
+        with lent_globals(child_seed(seed, 0)):
+            module = build_module(
                 getattr(nn, self._module_name),
                 architecture,
                 self._new_likelihood(),
@@ -805,7 +807,7 @@ class BaseAutoencoder(
                 spread,
                 **self._module_options(),
             )
-        net = _net.Net(
+        net = Net(
             module,
             seed=seed,
             architecture=architecture,
@@ -857,11 +859,11 @@ class BaseAutoencoder(
 
     def _unpickled_net(self, state):
         """Rebuild the net from arrays, on the CPU where its device is missing."""
-        from . import _net
+        from ._engine.build import resolve_device
 
         device = state["device"]
         try:
-            _net.resolve_device(device)
+            resolve_device(device)
         except ValueError:
             warnings.warn(
                 f"This {type(self).__name__} was fitted on {device!r}, which is not "

@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 from tqdm.auto import tqdm
 
-from ._crew import Crew, CrewBackend, current_crew
+from ._engine.crew import Crew, CrewBackend, current_crew
 from ._validation import at_least
 
 
@@ -63,7 +63,7 @@ def stacked_training(*, max_networks=200, verbose=0):
     if current_crew() is not None:
         yield
         return
-    from ._stacked import StackedTrainer
+    from ._engine.stacked import StackedTrainer
 
     trainer = StackedTrainer()
     with tqdm(unit="epoch") if verbose else nullcontext() as bar:

@@ -6,7 +6,7 @@ from sklearn.base import clone
 from torch import nn
 
 from skvae import AE, MLP, VAE, Conv, ResNet
-from skvae._net import inference_batch
+from skvae._engine.build import inference_batch
 from skvae.architectures import ARCHITECTURES
 
 SHAPES = [(5,), (1,), (28, 28), (7, 9), (3, 7, 9), (17, 30, 23), (2, 5, 7, 6)]

@@ -187,7 +187,7 @@ def test_files_that_are_read_only_train_alike(flat, tmp_path):
 
 
 def test_files_that_are_read_only_are_shared_not_copied(flat):
-    from skvae._net import as_tensor
+    from skvae._engine.rows import as_tensor
 
     X = flat[0].copy()
     X.flags.writeable = False

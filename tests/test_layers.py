@@ -12,8 +12,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback, EpochScoring, LRScheduler
 
-import skvae._net
 from skvae import AAE, AE, MLP, VAE, CacheWarning, Conv
+from skvae._engine.net import Net
 
 FIT = {"max_iter": 8, "random_state": 0}
 
@@ -177,14 +177,14 @@ def trainings(monkeypatch, tmp_path):
     """Count the trainings of this process and of its workers, in a file."""
     log = tmp_path / "trainings"
     log.touch()
-    train = skvae._net.Net.train
+    train = Net.train
 
     def counted(self, *args, **kwargs):
         with log.open("a") as file:
             file.write(".")
         return train(self, *args, **kwargs)
 
-    monkeypatch.setattr(skvae._net.Net, "train", counted)
+    monkeypatch.setattr(Net, "train", counted)
     return lambda: len(log.read_text())
 
 

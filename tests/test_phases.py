@@ -6,7 +6,8 @@ import torch
 from numpy.testing import assert_array_equal
 
 from skvae import MLP
-from skvae._net import Net, build_module
+from skvae._engine.build import build_module
+from skvae._engine.net import Net
 from skvae.nn import AEModule, Gaussian
 
 

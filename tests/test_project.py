@@ -23,28 +23,25 @@ ROOT = Path(skvae.__file__).parent
 
 # A file imports only from floors below its own.
 FLOORS = [
-    {"_cache", "_crew", "_documentation", "_fingerprint", "_random", "_trees"}
+    {"_cache", "_documentation", "_fingerprint", "_random", "_trees"}
     | {"_texture", "_validation", "datasets"},
     {"_class_prior", "dicom", "nn", "radiomics"},
-    {"architectures", "_callbacks", "_net", "_stacked", "_threads"},
+    {"architectures", "_engine"},
     {"_base", "_ae", "_vae", "_adversarial", "_aae", "_supervised_aae"}
     | {"_aae_classifier", "_aae_clusterer", "_evaluation"},
     {"inspection", "model_selection", "plot", "report", "_search"},
 ]
-PACKAGES = {"dicom", "nn", "plot", "report"}
+PACKAGES = {"_engine", "dicom", "nn", "plot", "report"}
 # Who alone may import what.
 OWNERS = {
-    "torch": {"nn", "_net", "_stacked", "_threads"},
-    "skorch": {"_callbacks", "_net"},
-    "tqdm": {"_callbacks", "_search", "dicom"},
+    "torch": {"nn", "_engine"},
+    "skorch": {"_engine"},
+    "tqdm": {"_engine", "_search", "dicom"},
     "matplotlib": {"plot"},
     "pydicom": {"datasets", "dicom"},
     "skimage": {"radiomics"},
 }
 SIDE_BY_SIDE = {
-    ("_net", "_callbacks"),
-    ("_net", "_stacked"),
-    ("_net", "_threads"),
     ("_ae", "_base"),
     ("_vae", "_base"),
     ("_adversarial", "_base"),

@@ -31,8 +31,8 @@ from skvae import (
     AAEClassifier,
     Conv,
     Discriminator,
-    _stacked,
 )
+from skvae._engine import stacked
 from skvae.model_selection import (
     StackedGridSearchCV,
     StackedRandomizedSearchCV,
@@ -54,13 +54,13 @@ def data():
 def sizes(monkeypatch):
     """Collect the sizes of the stacks that are trained."""
     found = []
-    train = _stacked._train
+    train = stacked._train
 
     def recorded(trainings, *others):
         found.append(len(trainings))
         train(trainings, *others)
 
-    monkeypatch.setattr(_stacked, "_train", recorded)
+    monkeypatch.setattr(stacked, "_train", recorded)
     return found
 
 
@@ -317,7 +317,7 @@ def test_an_error_of_the_trainer_reaches_each_fit(data, monkeypatch):
     def fail(*arguments):
         raise MemoryError("no room")
 
-    monkeypatch.setattr(_stacked, "structure_of", fail)
+    monkeypatch.setattr(stacked, "structure_of", fail)
     search = StackedGridSearchCV(classifier(), {}, cv=2, error_score="raise")
     with pytest.raises(MemoryError, match="no room"):
         search.fit(*data)

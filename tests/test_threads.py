@@ -12,8 +12,9 @@ from numpy.testing import assert_array_equal
 from skorch.callbacks import Callback
 from torch import nn
 
-from skvae import AAE, AE, MLP, VAE, Conv, SupervisedAAE, _threads
-from skvae._threads import threads_for
+from skvae import AAE, AE, MLP, VAE, Conv, SupervisedAAE
+from skvae._engine import threads
+from skvae._engine.threads import threads_for
 from skvae.nn import multiply_adds
 
 SMALL, LARGE = 1000, 10**9
@@ -59,7 +60,7 @@ def test_threads_are_put_back_after_ctrl_c_at_the_start(monkeypatch):
     def interrupted(number):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_threads, "_set_for_new_threads", interrupted)
+    monkeypatch.setattr(threads, "_set_for_new_threads", interrupted)
     with pytest.raises(KeyboardInterrupt), threads_for(SMALL):
         pass
     assert torch.get_num_threads() == 2

@@ -26,8 +26,8 @@ from skorch.callbacks import (
 from skorch.callbacks import EarlyStopping as SkorchEarlyStopping
 from tqdm.auto import tqdm
 
-import skvae._net
 from skvae import AE, MLP, VAE, PosteriorCollapseWarning, ResNet
+from skvae._engine.stopping import Snapshot
 from skvae.nn import Gaussian
 
 MODELS = [AE, VAE]
@@ -693,7 +693,7 @@ def test_an_error_after_the_training_leaves_the_model_as_it_was(change, error, d
 
 def test_ctrl_c_after_an_epoch_is_told(digits, monkeypatch):
     X, _ = digits
-    take = skvae._net.Snapshot.take
+    take = Snapshot.take
 
     def interrupted(self, tensors):
         take(self, tensors)
@@ -701,7 +701,7 @@ def test_ctrl_c_after_an_epoch_is_told(digits, monkeypatch):
         raise KeyboardInterrupt
 
     model = AE(max_iter=20, random_state=0)
-    monkeypatch.setattr(skvae._net.Snapshot, "take", interrupted)
+    monkeypatch.setattr(Snapshot, "take", interrupted)
     with pytest.warns(ConvergenceWarning, match="keeps the weights of epoch 1"):
         model.fit(X)
     assert_array_equal(

@@ -103,7 +103,7 @@ def measure(name, batch_size):
     """Print megabytes beyond data and libraries, and seconds per step."""
     import torch
 
-    import skvae._net  # noqa: F401
+    import skvae._engine.net  # noqa: F401
 
     torch.nn.Linear(2, 2)(torch.zeros(1, 2)).sum().backward()
     X = np.repeat(read(), batch_size, axis=0)

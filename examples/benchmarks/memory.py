@@ -57,7 +57,7 @@ if __name__ == "__main__":
         # Libraries and what torch sets up at its first work are not the model's.
         import torch
 
-        import skvae._net  # noqa: F401
+        import skvae._engine.net  # noqa: F401
 
         function = {"ours": ours, "bare": bare}[sys.argv[1]]
         torch.nn.Linear(8, 8)(torch.zeros(8, 8)).sum().backward()

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from skvae import AAE, MLP, VAE, _threads
+from skvae import AAE, MLP, VAE
+from skvae._engine import threads
 
 # Until the parent is gone, so that none stays behind if the parent is killed.
 SPIN = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
@@ -48,7 +49,7 @@ def time_both(function, repeats):
     chosen, left = [], []
     for _ in range(repeats):
         chosen.append(seconds(function))
-        with patch.object(_threads, "_ENOUGH", 0):
+        with patch.object(threads, "_ENOUGH", 0):
             left.append(seconds(function))
     return median(chosen), median(left)
 

@@ -19,9 +19,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from ._fingerprint import fingerprint
-from ._random import child_seed
-from .nn import Noise
+from .._fingerprint import fingerprint
+from .._random import child_seed
+from ..nn import Noise
 
 _LARGE = 2**24  # multiply-adds of a step from which on a stack gains nothing
 _MOST_WEIGHTS = 2**21  # in a stack: with more, they no longer stay in the cache

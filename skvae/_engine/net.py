@@ -1,15 +1,13 @@
-"""The engine: one training step for all models, and inference in batches.
+"""A net: a module, its optimizers, and one training step for all models.
 
 An estimator owns a `Net`; it never is one.
 """
 
 import math
 import operator
-import threading
 import time
 import warnings
 from contextlib import contextmanager, nullcontext
-from functools import partial, wraps
 from itertools import islice
 
 import numpy as np
@@ -19,32 +17,23 @@ from skorch import NeuralNet
 from skorch.dataset import Dataset
 from skorch.history import History
 from skorch.utils import data_from_dataset, is_skorch_dataset
-from torch.nn import functional
-from torch.utils.data import Subset
 
-from ._callbacks import copies_of, explaining, wants_predictions, watches_batches
-from ._crew import current_crew
-from ._random import child_seed, row_noise
-from ._stacked import Training, can_stack
-from ._threads import threads_for
-from ._validation import to_numpy
-from .nn import Noise, layer_function, layer_shapes, multiply_adds
+from .._random import child_seed
+from ..nn import Noise, multiply_adds
+from .build import inference_batch, layer_names_of, lent_globals
+from .callbacks import copies_of, explaining, wants_predictions, watches_batches
+from .crew import current_crew
+from .inference import Inference, in_single_precision
+from .rows import as_tensor, dataset_of, shuffled, target_of
+from .stacked import Training, can_stack
+from .state import Optimizers, to_arrays, to_tensors
+from .stopping import Snapshot
+from .threads import threads_for
 
 _VALIDATION = 2**32 - 1  # no epoch has this number
 
 
-def in_single_precision(method):
-    """Run a method of a net as if it were called outside of ``torch.autocast``."""
-
-    @wraps(method)
-    def run(net, *args, **kwargs):
-        with torch.autocast(torch.device(net.device).type, enabled=False):
-            return method(net, *args, **kwargs)
-
-    return run
-
-
-class Net(NeuralNet):
+class Net(Inference, NeuralNet):
     """Train a module phase by phase on data that stay in memory.
 
     Parameters
@@ -88,7 +77,7 @@ class Net(NeuralNet):
         shape = tuple(module.shift.shape)
         plan = getattr(architecture, "inference_batch", inference_batch)
         self.inference_batch_size, self.row_multiple = plan(shape)
-        self.layer_names = _layer_names(module, shape)
+        self.layer_names = layer_names_of(module, shape)
         self.multiply_adds = multiply_adds(
             module, torch.zeros(2, *shape, dtype=torch.float32)
         )
@@ -204,15 +193,18 @@ class Net(NeuralNet):
         """
         X = self._resident(self.as_samples(rows))
         y = None if y is None else self._resident(y)
-        target = _target(X, y)
-        datasets = {"dataset_train": _dataset(X, target, index), "dataset_valid": None}
+        target = target_of(X, y)
+        datasets = {
+            "dataset_train": dataset_of(X, target, index),
+            "dataset_valid": None,
+        }
         index = {None: index, **(own_rows or {})}  # None: of all other phases
         index = {phase: torch.from_numpy(part) for phase, part in index.items()}
         held_out = None
         if X_val is not None:
             X_val = as_tensor(self.as_samples(X_val))
             held_out = X_val, None if y_val is None else as_tensor(y_val)
-            datasets["dataset_valid"] = Dataset(X_val, _target(*held_out))
+            datasets["dataset_valid"] = Dataset(X_val, target_of(*held_out))
         crew = current_crew()
         if crew is not None and can_stack(self):
             training = Training(self, X, y, index, held_out, epochs, stopping)
@@ -296,13 +288,13 @@ class Net(NeuralNet):
 
     def _batches(self, index, generator, device):
         """Shuffle rows into batches: for each step, which rows each phase takes."""
-        order = _shuffled(index[None], len(index[None]), generator)
+        order = shuffled(index[None], len(index[None]), generator)
         batches = list(order.to(device).split(self.batch_size))
         if not self.self_contained and len(batches) > 1 and len(batches[-1]) == 1:
             batches[-2:] = [torch.cat(batches[-2:])]  # for batch normalization
         sizes = [len(rows) for rows in batches]
         own = {
-            phase: _shuffled(rows, sum(sizes), generator).to(device).split(sizes)
+            phase: shuffled(rows, sum(sizes), generator).to(device).split(sizes)
             for phase, rows in index.items()
             if phase is not None
         }
@@ -388,7 +380,7 @@ class Net(NeuralNet):
     def _watched_step(self, data, **kwargs):
         """Take a step before the eyes of skorch's callbacks."""
         X, y = data[None]
-        batch = X, _target(X, y)
+        batch = X, target_of(X, y)
 
         def on_gradient():
             self.notify(
@@ -430,7 +422,7 @@ class Net(NeuralNet):
             rows = slice(start, start + self.batch_size)
             samples = self._move(X[rows], copy=not self.self_contained)
             labels = None if y is None else self._move(y[rows])
-            batch = samples, _target(samples, labels)
+            batch = samples, target_of(samples, labels)
             if watched:
                 self.notify("on_batch_begin", batch=batch, training=False)
             loss = self.module_.held_out_loss(samples, labels, noise=noise)
@@ -485,93 +477,6 @@ class Net(NeuralNet):
             stacklevel=4,
         )
 
-    def as_samples(self, rows):
-        """Give flat rows the shape that the networks expect."""
-        return rows.reshape(-1, *self.module_.shift.shape)
-
-    def extract(self, rows, names):
-        """Return the named layers of flat rows, as a dict of arrays."""
-        module = self.module_
-        wanted = set(names) - {"z"}
-        noise = []
-        if "z" in names:
-            wanted |= set(module.code_sizes)
-            noise = [row_noise(to_numpy(rows), self.seed, module.n_components)]
-
-        if wanted <= set(module.code_sizes):
-            run = partial(module.encode, names=wanted)
-        else:
-            run = layer_function(module, wanted)
-
-        def layers(X, *noise):
-            outputs = run(X)
-            if noise:
-                outputs["z"] = module.draw(outputs, *noise)
-            return {name: outputs[name] for name in names}
-
-        return self.apply_many(layers, self.as_samples(rows), *noise)
-
-    def draw_codes(self, n_samples, y, seed):
-        """Draw codes from the prior of the module, of given classes if any."""
-        noise = Noise(torch.Generator().manual_seed(seed), self.device)
-        y = None if y is None else as_tensor(y).to(self.device)
-        return self.module_.prior.sample(n_samples, y, noise).cpu().numpy()
-
-    def apply(self, function, *arrays, dtype="float32"):
-        """Apply a function from tensors to one tensor, batch by batch."""
-        outputs = self.apply_many(
-            lambda *batch: {"": function(*batch)}, *arrays, dtype=dtype
-        )
-        return outputs[""]
-
-    @torch.inference_mode()
-    @in_single_precision
-    def apply_many(self, function, *arrays, dtype="float32"):
-        """Apply a function from tensors to a dict of tensors, batch by batch.
-
-        Parameters
-        ----------
-        function : callable
-            Takes a tensor per array; returns tensors with as many rows.
-        *arrays : ndarray or Tensor of shape (n_samples, ...)
-        dtype : {"float32", "float64"}
-            Precision of the outputs.
-
-        Returns
-        -------
-        outputs : dict of ndarray or Tensor of shape (n_samples, ...)
-            Tensors, on the same device, if the first of `arrays` is one.
-        """
-        self.module_.eval()
-        n_samples, size = len(arrays[0]), self.inference_batch_size
-        outputs = {}
-        with self.threads(self.row_multiple):  # the same, however many samples come
-            for start in range(0, n_samples, size):
-                stop = min(start + size, n_samples)
-                batch = (self._batch(array[start:stop]) for array in arrays)
-                for name, tensor in function(*batch).items():
-                    if name not in outputs:
-                        shape = (n_samples, *tensor.shape[1:])
-                        outputs[name] = _empty_beside(arrays[0], shape, dtype)
-                    outputs[name][start:stop] = tensor[: stop - start]
-        if isinstance(arrays[0], torch.Tensor):
-            return outputs
-        return {name: values.numpy() for name, values in outputs.items()}
-
-    def _batch(self, array):
-        batch = as_tensor(array)
-        missing = -len(batch) % self.row_multiple
-        if missing:
-            batch = functional.pad(batch, [0, 0] * (batch.dim() - 1) + [0, missing])
-        return self._move(batch, copy=not self.self_contained)
-
-    def _move(self, tensor, **kwargs):
-        """Move a batch to the device; on MPS there is no double precision."""
-        device = torch.device(self.device)
-        if device.type == "mps" and tensor.dtype == torch.float64:
-            tensor = tensor.float()
-        return tensor.to(device, **kwargs)
-
     def _learning_rates(self):
         return [
             [group["lr"] for group in optimizer.param_groups]
@@ -586,9 +491,9 @@ class Net(NeuralNet):
     def get_state(self):
         """Return weights, optimizers and history as arrays and plain values."""
         return {
-            "module": _to_numpy(self.module_.state_dict()),
+            "module": to_arrays(self.module_.state_dict()),
             "optimizers": {
-                phase: _to_numpy(optimizer.state_dict())
+                phase: to_arrays(optimizer.state_dict())
                 for phase, optimizer in self.optimizers_.items()
             },
             "frozen": [
@@ -611,11 +516,11 @@ class Net(NeuralNet):
 
     def set_state(self, state):
         """Take over what `get_state` gave, but no learning rate that was changed."""
-        self.module_.load_state_dict(_to_torch(state["module"]))
+        self.module_.load_state_dict(to_tensors(state["module"]))
         for name, parameter in self.module_.named_parameters():
             parameter.requires_grad_(name not in state["frozen"])
         for phase, optimizer in self.optimizers_.items():
-            optimizer.load_state_dict(_to_torch(state["optimizers"][phase]))
+            optimizer.load_state_dict(to_tensors(state["optimizers"][phase]))
             if self._rate(phase) != state["rates"].get(phase, state["lr"]):
                 for group in optimizer.param_groups:
                     group["lr"] = self._rate(phase)
@@ -625,247 +530,6 @@ class Net(NeuralNet):
         return self
 
 
-class Optimizers:
-    """The optimizers of all phases, to save and to load as one."""
-
-    def __init__(self, optimizers):
-        self._optimizers = optimizers
-
-    def state_dict(self):
-        return {name: part.state_dict() for name, part in self._optimizers.items()}
-
-    def load_state_dict(self, states):
-        for name, part in self._optimizers.items():
-            part.load_state_dict(states[name])
-
-
-class Snapshot:
-    """A copy of tensors, refreshed in place; they may become more."""
-
-    def __init__(self):
-        self._copies = {}  # by the address of the original
-
-    @property
-    def taken(self):
-        return bool(self._copies)
-
-    @torch.no_grad()
-    def take(self, tensors):
-        for tensor in tensors:
-            copy = self._copies.get(tensor.data_ptr())
-            if copy is None or copy.shape != tensor.shape:
-                self._copies[tensor.data_ptr()] = tensor.clone()
-            else:
-                copy.copy_(tensor)
-
-    @torch.no_grad()
-    def restore(self, tensors):
-        for tensor in tensors:
-            tensor.copy_(self._copies.get(tensor.data_ptr(), tensor))
-
-
-class EarlyStopping:
-    """Stop when the validation loss has not fallen by `tol` for some epochs."""
-
-    def __init__(self, patience, tol):
-        self.patience = patience
-        self.tol = tol
-        self._threshold = math.inf
-        self._best_loss = math.inf
-        self._n_waited = 0
-        self._best = Snapshot()
-
-    def reached(self, loss, weights):
-        """Look at the validation loss of an epoch; return whether to stop after it."""
-        if loss < self._best_loss:
-            self._best_loss = loss
-            self._best.take(weights)
-        if loss < self._threshold - self.tol:
-            self._threshold = loss
-            self._n_waited = 0
-        else:
-            self._n_waited += 1
-        return self._n_waited >= self.patience
-
-    def restore_best(self, weights):
-        if self._best.taken:
-            self._best.restore(weights)
-
-
-_lending = threading.RLock()
-
-
-@contextmanager
-def lent_globals(seed, device="cpu"):
-    """Seed PyTorch's generators and set its precision, and put all back in the end."""
-    device = torch.device(device)
-    devices = [device] if device.type == "cuda" else []
-    precision = torch.get_default_dtype()
-    with _lending, torch.random.fork_rng(devices):
-        torch.default_generator.manual_seed(seed)
-        for cuda in devices:
-            with torch.cuda.device(cuda):
-                torch.cuda.manual_seed(seed)
-        torch.set_default_dtype(torch.float32)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(precision)
-
-
-def inference_batch(sample_shape):
-    """Return how many samples one forward pass takes outside of training.
-
-    Products of few rows run on kernels of their own, and activations end in a scalar
-    loop where a thread's share is no multiple of the vector length; both change the
-    last bit. Batches are therefore padded, as long as that is cheap.
-
-    Returns
-    -------
-    size : int
-        128 at most, and fewer if their input alone would take more than 16 MiB.
-    multiple : int
-        What batches are padded to a multiple of: 64, and fewer for large samples.
-    """
-    n_values = math.prod(sample_shape)
-    return max(1, min(128, 2**22 // n_values)), max(1, min(64, 2**18 // n_values))
-
-
-@threads_for(0)  # passes of two samples
-@torch.inference_mode(False)
-def build_module(
-    module, architecture, likelihood, n_components, shift, spread, **options
-):
-    """Build the networks for samples of the shape of `shift`, and join them.
-
-    Parameters
-    ----------
-    module : type
-        Such as `skvae.nn.AEModule`.
-    architecture : object
-        With `encoder` and `decoder`.
-    likelihood : Likelihood
-    n_components : int
-    shift : ndarray of shape sample_shape
-    spread : float
-    **options
-        Further arguments of `module`.
-
-    Returns
-    -------
-    module : torch.nn.Module
-    """
-    sample_shape = shift.shape
-    encoder = architecture.encoder(sample_shape).float()
-    n_inputs = n_components
-    if module.decodes_classes:
-        n_inputs += len(options["class_prior"])
-    decoder = architecture.decoder(n_inputs, sample_shape).float()
-    n_hidden = _flat_width(encoder, sample_shape)
-    note = f", the code{' and the class, one-hot' * module.decodes_classes}"
-    shape = tuple(_try("decoder", decoder, "inputs", (n_inputs,), note).shape[1:])
-    if shape != sample_shape:
-        raise ValueError(
-            f"The decoder of `architecture` must return samples of shape "
-            f"{sample_shape}, got {shape} from inputs of shape ({n_inputs},)."
-        )
-    return module(
-        encoder,
-        decoder,
-        likelihood,
-        n_hidden=n_hidden,
-        n_components=n_components,
-        shift=torch.from_numpy(shift.copy()),
-        spread=spread,
-        **options,
-    ).eval()
-
-
-@torch.no_grad()
-def _try(part, network, inputs, shape, note=""):
-    """Run a part of an architecture on two inputs of zeros."""
-    try:
-        return network.eval()(torch.zeros(2, *shape, dtype=torch.float32))
-    except (IndexError, RuntimeError, ValueError) as error:
-        raise ValueError(
-            f"The {part} of `architecture` must take {inputs} of shape {shape}{note}: "
-            f"{error}"
-        ) from error
-
-
-def _flat_width(encoder, sample_shape):
-    hidden = _try("encoder", encoder, "samples", sample_shape)
-    if not isinstance(hidden, torch.Tensor) or len(hidden) != 2:
-        raise ValueError(
-            "The encoder of `architecture` must return one tensor of shape "
-            f"(n_samples, ...), got {type(hidden).__name__} from samples of shape "
-            f"{sample_shape}. Wrap a module that returns a tuple in one of your own."
-        )
-    return hidden.flatten(1).shape[1]
-
-
-def _layer_names(module, sample_shape):
-    """Map every name that `layer` may take to the shape of one sample's output."""
-    sizes = module.code_sizes | {"z": module.n_components}
-    codes = {name: (size,) for name, size in sizes.items()}
-    return codes | layer_shapes(
-        module, torch.zeros(2, *sample_shape, dtype=torch.float32)
-    )
-
-
-def resolve_device(device):
-    """Return the torch device for what the user asked."""
-    if not isinstance(device, str | torch.device):
-        raise TypeError(f"`device` must be a str or a torch.device, got {device!r}.")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"`device`={device!r} is not available here ({error}). Take device='auto'."
-        ) from error
-    return torch.device(device)
-
-
-def _target(X, y):
-    """Return what callbacks compare predictions with: X, if no labels come in."""
-    return X if y is None else y
-
-
-def _dataset(X, y, index):
-    """Show callbacks the samples of `index`, which are copied only on demand."""
-    dataset = Dataset(X, y)
-    return dataset if len(index) == len(X) else Subset(dataset, index)
-
-
-def as_tensor(array):
-    """Share memory with an array. The tensor must not be written to."""
-    if isinstance(array, torch.Tensor):
-        return array
-    if array.flags.writeable:
-        return torch.from_numpy(array)
-    with warnings.catch_warnings():  # PyTorch knows no tensors that are read-only
-        warnings.simplefilter("ignore", UserWarning)
-        return torch.from_numpy(array)
-
-
-@torch.inference_mode(False)
-def _empty_beside(data, shape, dtype):
-    """Make room for results on the device of a tensor, else on the CPU."""
-    device = data.device if isinstance(data, torch.Tensor) else "cpu"
-    return torch.empty(shape, dtype=getattr(torch, dtype), device=device)
-
-
-def _shuffled(rows, n_rows, generator):
-    """Repeat rows in ever new orders until there are `n_rows` of them."""
-    orders = [
-        torch.randperm(len(rows), generator=generator, device=generator.device)
-        for _ in range(math.ceil(n_rows / len(rows)))
-    ]
-    return rows[torch.cat(orders)[:n_rows].to(rows.device)]
-
-
 def _trained_by(optimizer):
     (group,) = optimizer.param_groups
     return [parameter for parameter in group["params"] if parameter.requires_grad]
@@ -873,23 +537,3 @@ def _trained_by(optimizer):
 
 def _parameters_of(modules):
     return [parameter for module in modules for parameter in module.parameters()]
-
-
-def _to_numpy(tree):
-    return _map_leaves(
-        tree, torch.Tensor, lambda tensor: tensor.detach().cpu().numpy().copy()
-    )
-
-
-def _to_torch(tree):
-    return _map_leaves(tree, np.ndarray, lambda array: torch.from_numpy(array.copy()))
-
-
-def _map_leaves(tree, kind, function):
-    if isinstance(tree, kind):
-        return function(tree)
-    if isinstance(tree, dict):
-        return {k: _map_leaves(v, kind, function) for k, v in tree.items()}
-    if isinstance(tree, list | tuple):
-        return type(tree)(_map_leaves(v, kind, function) for v in tree)
-    return tree

@@ -15,7 +15,7 @@ from skorch.callbacks import (
 from skorch.exceptions import SkorchException
 from tqdm.auto import tqdm
 
-from ._validation import safe_indexing
+from .._validation import safe_indexing
 
 # How skorch's callbacks, and its history, name a key that they do not find.
 _MISSING = re.compile(r"'(valid_\w+)'|'(\w+)' was not found in history")

@@ -1,0 +1,113 @@
+"""Inference in batches, from arrays to arrays."""
+
+from functools import partial, wraps
+
+import torch
+from torch.nn import functional
+
+from .._random import row_noise
+from .._validation import to_numpy
+from ..nn import Noise, layer_function
+from .rows import as_tensor, empty_beside
+
+
+def in_single_precision(method):
+    """Run a method of a net as if it were called outside of ``torch.autocast``."""
+
+    @wraps(method)
+    def run(net, *args, **kwargs):
+        with torch.autocast(torch.device(net.device).type, enabled=False):
+            return method(net, *args, **kwargs)
+
+    return run
+
+
+class Inference:
+    """Methods of a net that apply its module to rows of data."""
+
+    def as_samples(self, rows):
+        """Give flat rows the shape that the networks expect."""
+        return rows.reshape(-1, *self.module_.shift.shape)
+
+    def extract(self, rows, names):
+        """Return the named layers of flat rows, as a dict of arrays."""
+        module = self.module_
+        wanted = set(names) - {"z"}
+        noise = []
+        if "z" in names:
+            wanted |= set(module.code_sizes)
+            noise = [row_noise(to_numpy(rows), self.seed, module.n_components)]
+
+        if wanted <= set(module.code_sizes):
+            run = partial(module.encode, names=wanted)
+        else:
+            run = layer_function(module, wanted)
+
+        def layers(X, *noise):
+            outputs = run(X)
+            if noise:
+                outputs["z"] = module.draw(outputs, *noise)
+            return {name: outputs[name] for name in names}
+
+        return self.apply_many(layers, self.as_samples(rows), *noise)
+
+    def draw_codes(self, n_samples, y, seed):
+        """Draw codes from the prior of the module, of given classes if any."""
+        noise = Noise(torch.Generator().manual_seed(seed), self.device)
+        y = None if y is None else as_tensor(y).to(self.device)
+        return self.module_.prior.sample(n_samples, y, noise).cpu().numpy()
+
+    def apply(self, function, *arrays, dtype="float32"):
+        """Apply a function from tensors to one tensor, batch by batch."""
+        outputs = self.apply_many(
+            lambda *batch: {"": function(*batch)}, *arrays, dtype=dtype
+        )
+        return outputs[""]
+
+    @torch.inference_mode()
+    @in_single_precision
+    def apply_many(self, function, *arrays, dtype="float32"):
+        """Apply a function from tensors to a dict of tensors, batch by batch.
+
+        Parameters
+        ----------
+        function : callable
+            Takes a tensor per array; returns tensors with as many rows.
+        *arrays : ndarray or Tensor of shape (n_samples, ...)
+        dtype : {"float32", "float64"}
+            Precision of the outputs.
+
+        Returns
+        -------
+        outputs : dict of ndarray or Tensor of shape (n_samples, ...)
+            Tensors, on the same device, if the first of `arrays` is one.
+        """
+        self.module_.eval()
+        n_samples, size = len(arrays[0]), self.inference_batch_size
+        outputs = {}
+        with self.threads(self.row_multiple):  # the same, however many samples come
+            for start in range(0, n_samples, size):
+                stop = min(start + size, n_samples)
+                batch = (self._batch(array[start:stop]) for array in arrays)
+                for name, tensor in function(*batch).items():
+                    if name not in outputs:
+                        shape = (n_samples, *tensor.shape[1:])
+                        outputs[name] = empty_beside(arrays[0], shape, dtype)
+                    outputs[name][start:stop] = tensor[: stop - start]
+        if isinstance(arrays[0], torch.Tensor):
+            return outputs
+        return {name: values.numpy() for name, values in outputs.items()}
+
+    def _batch(self, array):
+        batch = as_tensor(array)
+        missing = -len(batch) % self.row_multiple
+        if missing:
+            batch = functional.pad(batch, [0, 0] * (batch.dim() - 1) + [0, missing])
+        return self._move(batch, copy=not self.self_contained)
+
+    def _move(self, tensor, **kwargs):
+        """Move a batch to the device; on MPS there is no double precision."""
+        device = torch.device(self.device)
+        if device.type == "mps" and tensor.dtype == torch.float64:
+            tensor = tensor.float()
+        return tensor.to(device, **kwargs)
