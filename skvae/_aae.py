@@ -105,22 +105,17 @@ class AAE(BaseAdversarial, adversarial_weight=0.25):
         tags.target_tags.required = getattr(self.prior, "by_class", False)
         return tags
 
-    def _check_labels(self, y, rows, classes, *, reset):
+    def _labels(self, y, rows, classes, known):
         if not self._new_prior().by_class:
-            vars(self).pop("classes_", None)
-            vars(self).pop("class_prior_", None)
-            return super()._check_labels(y, rows, classes, reset=reset)
+            return super()._labels(y, rows, classes, known)
         if y is None:
             raise ValueError(
                 f"prior={self.prior!r} ties codes to classes: pass the labels `y` to "
                 "fit, -1 where they are not known."
             )
-        if not reset:
-            return self._number(y, rows, classes, unlabelled="auto")
-        numbers = self._learn_classes(y, rows, classes, unlabelled="auto")
-        if not (numbers >= 0).any():
+        labels = self._labels_of(y, rows, classes, known, unlabelled="auto")
+        if known is None and not (labels.numbers >= 0).any():
             raise ValueError(
                 f"prior={self.prior!r} ties codes to classes, but `y` holds no label."
             )
-        self.class_prior_ = self._shares(numbers)
-        return numbers
+        return labels

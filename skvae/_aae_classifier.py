@@ -172,54 +172,56 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
         """
         return self._fit_one_epoch(X, y, classes)
 
-    def _check_labels(self, y, rows, classes, *, reset):
-        learn = self._learn_classes if reset else self._number
-        numbers = learn(y, rows, classes, unlabelled=self.unlabelled)
-        if not (numbers >= 0).any():
+    def _labels(self, y, rows, classes, known):
+        labels = self._labels_of(y, rows, classes, known, unlabelled=self.unlabelled)
+        if not (labels.numbers >= 0).any():
             raise ValueError(
                 "`y` holds no label: AAEClassifier needs some samples of each class. "
                 "AAEClusterer works without labels."
             )
-        if len(self.classes_) < 2:
+        if len(labels.classes) < 2:
             raise ValueError(
                 "AAEClassifier needs labels of at least two classes, got one class."
             )
-        if reset:
-            self.label_prior_ = self._shares(numbers)
-            self.class_prior_ = self._check_class_prior(rows, numbers)
-        return numbers
+        if known is not None:
+            return labels
+        labels = labels._replace(label_prior=labels.class_prior)
+        if self.class_prior is None:
+            return labels._replace(class_prior=self._estimate_class_prior(rows, labels))
+        return labels._replace(class_prior=self._check_class_prior(labels.classes))
 
-    def _check_held_out_labels(self, y, rows):
+    def _held_out_numbers(self, y, rows, labels):
         if y is None:
             return None
-        return self._number(y, rows, unlabelled=self.unlabelled, name="y_val")
+        return self._numbered(
+            y, rows, labels.classes, name="y_val", unlabelled=self.unlabelled
+        )
 
-    def _check_class_prior(self, rows, numbers):
-        if self.class_prior is None:
-            return self._estimate_class_prior(rows, numbers)
+    def _check_class_prior(self, classes):
         try:
             class_prior = np.asarray(self.class_prior, dtype=np.float64)
         except (TypeError, ValueError):
             class_prior = np.empty(0)
-        valid = class_prior.shape == self.classes_.shape and np.all(class_prior >= 0)
+        valid = class_prior.shape == classes.shape and np.all(class_prior >= 0)
         if not (valid and np.isclose(class_prior.sum(), 1)):
             raise ValueError(
-                f"`class_prior` must hold {len(self.classes_)} numbers >= 0 that sum "
+                f"`class_prior` must hold {len(classes)} numbers >= 0 that sum "
                 "up to 1, one for each class in sorted order; got "
                 f"{self.class_prior!r}."
             )
         return class_prior / class_prior.sum()
 
-    def _estimate_class_prior(self, rows, numbers):
+    def _estimate_class_prior(self, rows, labels):
         """Take the shares among the labels, unless the other samples speak against."""
-        counts = np.bincount(numbers[numbers >= 0], minlength=len(self.classes_))
+        numbers, label_prior = labels.numbers, labels.label_prior
+        counts = np.bincount(numbers[numbers >= 0], minlength=len(labels.classes))
         if not counts.all() or counts.sum() == len(numbers):
-            return self.label_prior_
-        shares = estimate_shares(rows, numbers, self.label_prior_)
-        distance = distance_of_shares(shares, self.label_prior_)
+            return label_prior
+        shares = estimate_shares(rows, numbers, label_prior)
+        distance = distance_of_shares(shares, label_prior)
         by_chance = distance_by_chance(counts.sum(), len(counts))
         if distance < max(_CLEARLY * by_chance, _NEGLIGIBLE):
-            return self.label_prior_
+            return label_prior
         warnings.warn(
             f"The classes have other shares among the {counts.sum()} labels than among "
             f"all samples, as far as these can be told: {distance:.0%} of the labels "
@@ -227,15 +229,13 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
             "Training assumes the estimate, `class_prior_`. Give `class_prior` if you "
             "know better.",
             ClassPriorWarning,
-            stacklevel=8,
+            stacklevel=7,
         )
         return shares
 
-    def _module_options(self):
-        return super()._module_options() | {"label_prior": self.label_prior_.tolist()}
+    def _module_options(self, labels):
+        label_prior = {"label_prior": labels.label_prior.tolist()}
+        return super()._module_options(labels) | label_prior
 
-    def _own_rows(self, y, index):
-        return {"classification": index[y[index] >= 0]}
-
-    def _scored_rows(self, y, index):
-        return index[y[index] >= 0]  # an accuracy needs labels
+    def _scored_rows(self, numbers, index):
+        return index[numbers[index] >= 0]  # an accuracy needs labels

@@ -5,6 +5,7 @@ from sklearn.base import ClusterMixin
 
 from ._adversarial import BaseAdversarial, ClassEncoder
 from ._documentation import inherit_documentation
+from ._engine.plan import Labels
 from ._validation import arguments_of, at_least, to_numpy
 
 
@@ -98,15 +99,15 @@ class AAEClusterer(ClusterMixin, ClassEncoder):
         self.n_clusters = n_clusters
         self.class_noise = class_noise
 
-    def _check_labels(self, y, rows, classes, *, reset):
+    def _labels(self, y, rows, classes, known):
         if self._new_prior().by_class:
             raise ValueError(
                 f"prior={self.prior!r} ties codes to classes, but AAEClusterer knows "
                 "of none. Take by_class=False."
             )
-        self.classes_ = np.arange(self.n_clusters)
-        self.class_prior_ = np.full(self.n_clusters, 1 / self.n_clusters)
+        clusters = np.arange(self.n_clusters)
+        return Labels(None, clusters, np.full(self.n_clusters, 1 / self.n_clusters))
 
-    def _after_training(self, rows):
-        proba = self._net.extract(rows, ["proba"])["proba"]
-        self.labels_ = to_numpy(proba).argmax(axis=1)
+    def _learnt_from_codes(self, net, rows):
+        proba = net.extract(rows, ["proba"])["proba"]
+        return {"labels_": to_numpy(proba).argmax(axis=1)}

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseAutoencoder, transforms_to_codes
 from ._documentation import inherit_documentation
+from ._engine.plan import Labels
 from ._random import draw_seed
 from ._validation import (
     HasMethods,
@@ -156,11 +157,12 @@ class BaseAdversarial(BaseAutoencoder):
             )
         return self._draw_codes(n_samples, rng, self._numbers_of(y, n_samples))
 
-    def _module_options(self):
-        return super()._module_options() | {
+    def _module_options(self, labels):
+        class_prior = [] if labels is None else labels.class_prior.tolist()
+        return super()._module_options(labels) | {
             "discriminator": _resolved(self.discriminator).network_options(),
             "prior": self._new_prior(),
-            "class_prior": list(map(float, getattr(self, "class_prior_", ()))),
+            "class_prior": class_prior,
         }
 
     def _new_prior(self):
@@ -195,40 +197,34 @@ class BaseAdversarial(BaseAutoencoder):
             "generator": generator,
         }
 
-    def _learn_classes(self, y, rows, classes, **unlabelled):
-        """Note which classes there are; return the number of that of each sample."""
+    def _labels_of(self, y, rows, classes, known, **unlabelled):
+        """Return the labels in `y`, of the classes that are known if any are."""
         if classes is not None:
             classes = np.unique(_labels_in(classes, **unlabelled))
-        numbers, self.classes_ = check_labels(
-            self, y, rows, classes=classes, **unlabelled
+        if known is None:
+            numbers, classes = check_labels(
+                self, y, rows, classes=classes, **unlabelled
+            )
+            return Labels(numbers, classes, _shares(numbers, len(classes)))
+        if classes is not None and not np.array_equal(classes, known.classes):
+            raise ValueError(
+                f"`classes` holds {len(classes)} classes ({type_in(classes)}), "
+                f"which are not the {len(known.classes)} classes "
+                f"({type_in(known.classes)}) of the first call. See `classes_`."
+            )
+        return known._replace(
+            numbers=self._numbered(y, rows, known.classes, **unlabelled)
         )
-        return numbers
 
-    def _number(self, y, rows, classes=None, *, name="y", **unlabelled):
-        """Return the number of each sample's class, among those known."""
-        if classes is not None:
-            classes = np.unique(_labels_in(classes, **unlabelled))
-            if not np.array_equal(classes, self.classes_):
-                raise ValueError(
-                    f"`classes` holds {len(classes)} classes ({type_in(classes)}), "
-                    f"which are not the {len(self.classes_)} classes "
-                    f"({type_in(self.classes_)}) of the first call. See `classes_`."
-                )
-        return check_labels(
-            self, y, rows, classes=self.classes_, name=name, **unlabelled
-        )[0]
+    def _numbered(self, y, rows, classes, **options):
+        """Return the number of each sample's class, among those given."""
+        return check_labels(self, y, rows, classes=classes, **options)[0]
 
     def _numbers_of(self, y, n_samples):
         """Return the numbers of the classes that a user asks for."""
         if np.ndim(y) == 0:
             y = np.full(n_samples, y)
-        return self._number(y, range(n_samples))
-
-    def _shares(self, numbers):
-        """Return the frequency of each class; one that is still to come counts once."""
-        counts = np.bincount(numbers[numbers >= 0], minlength=len(self.classes_))
-        counts = np.maximum(counts, 1)
-        return counts / counts.sum()
+        return self._numbered(y, range(n_samples), self.classes_)
 
     def _draw_codes(self, n_samples, rng, y=None):
         return self._net.draw_codes(n_samples, y, draw_seed(rng))
@@ -403,6 +399,13 @@ class ClassEncoder(ClassDecoder):
         if y is None:
             return BaseAdversarial.reconstruct(self, X)
         return super().reconstruct(X, y)
+
+
+def _shares(numbers, n_classes):
+    """Return the frequency of each class; one that is still to come counts once."""
+    counts = np.bincount(numbers[numbers >= 0], minlength=n_classes)
+    counts = np.maximum(counts, 1)
+    return counts / counts.sum()
 
 
 def _resolved(discriminator):

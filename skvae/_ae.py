@@ -56,8 +56,8 @@ class AE(BaseAutoencoder):
         )
         return codes.astype(np.float32)
 
-    def _after_training(self, rows):
-        codes = to_numpy(self._net.extract(rows, ["mu"])["mu"]).astype(np.float64)
-        self._code_mean = codes.mean(axis=0)
-        centred = codes - self._code_mean
-        self._code_covariance = centred.T @ centred / len(codes)
+    def _learnt_from_codes(self, net, rows):
+        codes = to_numpy(net.extract(rows, ["mu"])["mu"]).astype(np.float64)
+        mean = codes.mean(axis=0)
+        covariance = (codes - mean).T @ (codes - mean) / len(codes)
+        return {"_code_mean": mean, "_code_covariance": covariance}

@@ -4,18 +4,15 @@ import math
 import os
 import warnings
 from contextlib import contextmanager
-from importlib.metadata import version
+from functools import partial
 from numbers import Integral
 from pathlib import Path
-from pickle import PicklingError
 from types import FunctionType
-from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Memory
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
@@ -23,24 +20,24 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
-from ._cache import CacheWarning, key_of, remember
 from ._documentation import DocumentedMixin
+from ._engine.plan import Labels, Plan, Recipe
 from ._fingerprint import fingerprint
-from ._random import child_seed, draw_seed
-from ._trees import pack, unpack
+from ._random import draw_seed
 from ._validation import (
     HasMethods,
     StrOptions,
+    as_list,
     at_least,
     check_codes,
     check_feature_names_in,
     check_image_shape,
+    check_layers,
     check_rows,
     check_support,
     fit_context,
     fraction,
     is_count,
-    location_and_spread,
     named_after,
     number_groups,
     positive,
@@ -61,31 +58,9 @@ except ImportError:  # scikit-learn < 1.9
 _MUCH_WORSE = 1.05  # the error of a fit that learnt nothing is near 1
 
 
-class _Task(NamedTuple):
-    """What one training works on, and what it starts from."""
-
-    rows: Any  # array or tensor of shape (n_samples, n_features)
-    y: np.ndarray | None  # numbers of the classes, -1 where they are not known
-    X_val: np.ndarray | None
-    y_val: np.ndarray | None
-    groups: Any
-    seed: int
-    state: dict | None  # of the net that goes on, None to start anew
-    max_iter: int
-    early_stopping: bool
-
-
-class _Watched(NamedTuple):
-    """What scikit-learn's callbacks look at in one fit."""
-
-    context: Any
-    X: Any
-    y: Any
-
-
 def transforms_to_codes(estimator):
     """Tell whether `inverse_transform` can decode what `transform` returns."""
-    if _as_list(estimator.layer) in (["mu"], ["z"]):
+    if as_list(estimator.layer) in (["mu"], ["z"]):
         return True
     raise AttributeError(
         f"inverse_transform decodes codes, but layer={estimator.layer!r} makes "
@@ -318,7 +293,7 @@ class BaseAutoencoder(
             If a parameter, the shape or the values of the input are not valid, or if a
             loss stops being finite. The estimator is then as it was before.
         """
-        return self._fit(X, y, X_val, None, groups)
+        return self._fit(X, y, X_val, groups=groups)
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -373,7 +348,7 @@ class BaseAutoencoder(
         outputs : dict of ndarray of shape (n_samples, ...), float32
         """
         check_is_fitted(self)
-        names = _check_layers(layers, self.layer_names_)
+        names = check_layers(layers, self.layer_names_)
         rows, _ = check_rows(self, X, reset=False)
         return self._net.extract(rows, names)
 
@@ -493,7 +468,7 @@ class BaseAutoencoder(
         check_feature_names_in(self, input_features)
         names = [
             f"{layer}_{i}"
-            for layer in _check_layers(self.layer, self.layer_names_)
+            for layer in check_layers(self.layer, self.layer_names_)
             for i in range(math.prod(self.layer_names_[layer]))
         ]
         return np.asarray(names, dtype=object)
@@ -544,78 +519,93 @@ class BaseAutoencoder(
             self.module_ = self._net.module_
             self.callbacks_ = self._net.callbacks_
 
-    def _begin_callbacks(self, X, y, method, max_iter):
-        """Open scikit-learn's callback context, where that version has one."""
-        if not hasattr(self, "_init_callback_context"):
-            return None
-        y = X if y is None else y  # ScoringMonitor scores nothing without a y
-        context = self._init_callback_context(method, max_subtasks=max_iter)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        return _Watched(context, X, y)
-
-    def _end_callbacks(self, watched):
-        if watched is not None:
-            context, X, y = watched
-            context.call_on_fit_task_end(estimator=self, X=X, y=y)
-
-    def _fit(self, X, y, X_val, y_val, groups):
-        """Validate and train; what the model learns from `y`, `_check_labels` says."""
-        watched = self._begin_callbacks(X, y, "fit", self.max_iter)
-        with _unchanged_on_error(self):
-            task = self._new_task(
+    def _fit(self, X, y, X_val=None, y_val=None, groups=None):
+        """Train; what the model learns from `y`, `_labels` says."""
+        with self._as_task(X, y, "fit", self.max_iter) as observers:
+            plan = self._plan(
                 (X, y),
                 (X_val, y_val),
                 groups,
-                max_iter=self.max_iter,
+                n_epochs=self.max_iter,
                 early_stopping=self.early_stopping,
                 resume=self.warm_start,
             )
-            self._solve(task, watched)
-            some = _some_rows(*task.rows.shape)
-            self._compare_with_mean(
-                task.rows[some], None if task.y is None else task.y[some]
-            )
-            self._diagnose(task.rows[some])
-            self._end_callbacks(watched)
+            self._carry_out(plan, observers)
+            some = _some_rows(*plan.rows.shape)
+            numbers = None if plan.numbers is None else plan.numbers[some]
+            self._compare_with_mean(plan.rows[some], numbers)
+            self._diagnose(plan.rows[some])
         return self
 
     def _fit_one_epoch(self, X, y, classes=None):
-        watched = self._begin_callbacks(X, y, "partial_fit", 1)
-        with _unchanged_on_error(self):
-            task = self._new_task(
-                (X, y),
-                (None, None),
-                None,
-                max_iter=1,
-                early_stopping=False,
-                resume=True,
-                classes=classes,
-            )
-            self._solve(task, watched)
-            self._end_callbacks(watched)
+        with self._as_task(X, y, "partial_fit", 1) as observers:
+            plan = self._plan((X, y), classes=classes)
+            self._carry_out(plan, observers)
         return self
 
-    def _solve(self, task, watched):
-        net = self._remember(task, watched)
-        vars(self).update(self._fitted_attributes(net))
-        self._after_training(task.rows)
+    @contextmanager
+    def _as_task(self, X, y, method, n_epochs):
+        """Tell scikit-learn's callbacks of a method; on an error, change nothing.
 
-    def _new_task(
+        Yields a function that takes a plan and the rows trained on, and returns those
+        who look on beside the user's callbacks.
+        """
+        context, data = None, {"X": X, "y": X if y is None else y}
+        if hasattr(self, "_init_callback_context"):  # scikit-learn >= 1.9
+            context = self._init_callback_context(method, max_subtasks=n_epochs)
+            context.call_on_fit_task_begin(estimator=self, **data)
+
+        def observers(plan, index):
+            return self._observers(plan, index, context, data)
+
+        before = vars(self).copy()
+        try:
+            yield observers
+            if context is not None:
+                context.call_on_fit_task_end(estimator=self, **data)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    def _observers(self, plan, index, context, data):
+        from ._engine.callbacks import ScikitLearnCallbacks, TrainingBar
+
+        observers = []
+        if self.verbose:
+            observers.append(TrainingBar(type(self).__name__, plan.n_epochs))
+        if context is not None and getattr(self, "_skl_callbacks", None):
+            observers.append(
+                ScikitLearnCallbacks(
+                    self,
+                    context,
+                    **data,
+                    index=self._scored_rows(plan.numbers, index),
+                    fitted=partial(self._fitted_now, plan),
+                )
+            )
+        return observers
+
+    def _scored_rows(self, numbers, index):
+        """Return the rows that scikit-learn's callbacks see, of those trained on."""
+        return index
+
+    def _plan(
         self,
         data,
-        held_out,
-        groups,
+        held_out=(None, None),
+        groups=None,
         *,
-        max_iter,
-        early_stopping,
-        resume,
+        n_epochs=1,
+        early_stopping=False,
+        resume=True,
         classes=None,
     ):
-        """Validate what comes into a training."""
+        """Validate what comes into a training, and settle what it does."""
         (X, y), (X_val, y_val) = data, held_out
-        state = self._net.get_state() if resume and hasattr(self, "_net") else None
-        rows, shape = check_rows(self, X, reset=state is None)
-        if state is None:
+        earlier = getattr(self, "_net", None) if resume else None
+        rows, shape = check_rows(self, X, reset=earlier is None)
+        if earlier is None:
             self._input_shape = shape
             self._input_dtype = "float32"
             self.sample_shape_ = check_image_shape(self.image_shape, shape)
@@ -625,204 +615,73 @@ class BaseAutoencoder(
             self._input_dtype = "float64"
         likelihood = self._new_likelihood()
         check_support(rows, likelihood)
-        y = self._check_labels(y, rows, classes, reset=state is None)
+        known = None if earlier is None else self._known_labels()
+        labels = self._labels(y, rows, classes, known)
+        validation = None
         if X_val is not None:
             X_val, _ = check_rows(self, X_val, reset=False, name="X_val")
             check_support(X_val, likelihood, name="X_val")
-            y_val = self._check_held_out_labels(y_val, X_val)
+            validation = X_val, self._held_out_numbers(y_val, X_val, labels)
         elif y_val is not None:
             raise ValueError("`y_val` was given without `X_val`.")
         if groups is not None:
             check_consistent_length(rows, groups)
             groups = number_groups(groups)
-        return _Task(
+        splits = early_stopping and validation is None
+        return Plan(
+            recipe=self._recipe(labels, self.device),
+            layers=as_list(self.layer),
             rows=rows,
-            y=y,
-            X_val=X_val,
-            y_val=y_val,
+            labels=labels,
+            held_out=validation,
+            share=self.validation_fraction if splits else None,
             groups=groups,
-            seed=draw_seed(self.random_state) if state is None else state["seed"],
-            state=state,
-            max_iter=max_iter,
-            early_stopping=early_stopping,
+            stopping=(self.n_iter_no_change, self.tol) if early_stopping else None,
+            n_epochs=n_epochs,
+            seed=draw_seed(self.random_state) if earlier is None else earlier.seed,
+            repeats=self.random_state is not None,
+            callbacks=self.callbacks or [],
+            earlier=earlier,
         )
 
-    def _check_labels(self, y, rows, classes, *, reset):
-        """Return the number of each sample's class, in models that learn from it."""
+    def _labels(self, y, rows, classes, known):
+        """Return what the model takes from `y` as `Labels`, or None.
+
+        `known` is what it took before, if the training goes on.
+        """
         warn_of_target(self, y, rows)
 
-    def _check_held_out_labels(self, y, rows):
-        """Return the same for held-out samples."""
+    def _held_out_numbers(self, y, rows, labels):
+        """Return the numbers of the classes of held-out samples, if the model asks."""
 
-    def _remember(self, task, watched):
-        """Train, or take what the same training gave before."""
-        from ._engine.crew import current_crew
+    def _known_labels(self):
+        """Return what the last training took from `y`, without its numbers."""
+        if not hasattr(self, "classes_"):
+            return None
+        label_prior = getattr(self, "label_prior_", None)
+        return Labels(None, self.classes_, self.class_prior_, label_prior)
 
-        crew, nets = current_crew(), []
-        if crew is None:
-            return self._kept(task, watched)
+    def _recipe(self, labels, device):
+        """Return what nets of the current parameters are made from."""
+        from ._engine.build import resolve_device
 
-        def make():
-            nets.append(self._kept(task, watched))
-            return nets[0].get_state()
-
-        state = crew.once(lambda: self._key_of(task), make)
-        return nets[0] if nets else self._net_in_state(state, self.device)
-
-    def _kept(self, task, watched):
-        """Train, or take from `memory` what the same training gave before."""
-        return remember(
-            _folder_of(self.memory),
-            lambda: self._key_of(task),
-            lambda: self._train(task, watched),
-            pack=_packed,
-            unpack=lambda kept: self._net_in_state(unpack(kept), self.device),
-        )
-
-    def _key_of(self, task):
-        """Hash all that decides the result of a training."""
-        parameters = self.get_params(deep=False)
-        for name in ("layer", "memory", "verbose", "random_state", "callbacks"):
-            parameters.pop(name)
-        hashes = {name: _hashed(value, name) for name, value in parameters.items()}
-        for item in self.callbacks or []:
-            hashes.setdefault("callbacks", []).append(_hashed(item, "callbacks"))
-        inputs = task if self.random_state is not None else task._replace(seed=None)
-        versions = version("skvae"), version("torch")
-        shares = getattr(self, "class_prior_", None)
-        decisive = type(self), hashes, inputs, self.sample_shape_, shares
-        return key_of(versions, fingerprint(decisive))
-
-    def _train(self, task, watched):
-        """Build a net, fresh or in an earlier state, and train it."""
-        from ._engine.stopping import EarlyStopping
-
-        index, X_val, y_val = self._hold_out(task)
-        if task.state is None:
-            net = self._fresh_net(task, index, self.callbacks)
-        else:
-            net = self._net_in_state(task.state, self.device, self.callbacks)
-            net.resume_callbacks(self._net)
-        stopping = None
-        if task.early_stopping:
-            stopping = EarlyStopping(self.n_iter_no_change, self.tol)
-        observers = self._observers(task, index, watched)
-        batch_size = min(self.batch_size, len(index))
-        with net.observed_by(observers), net.threads(batch_size):
-            return net.train(
-                task.rows,
-                index,
-                task.y,
-                own_rows=self._own_rows(task.y, index),
-                epochs=task.max_iter,
-                X_val=X_val,
-                y_val=y_val,
-                stopping=stopping,
-            )
-
-    def _observers(self, task, index, watched):
-        """Return those who look on at a training beside the user's callbacks."""
-        from ._engine.callbacks import ScikitLearnCallbacks, TrainingBar
-
-        observers = []
-        if self.verbose:
-            observers.append(TrainingBar(type(self).__name__, task.max_iter))
-        if watched is not None and getattr(self, "_skl_callbacks", None):
-            observers.append(
-                ScikitLearnCallbacks(
-                    *(self, *watched, self._scored_rows(task.y, index)),
-                    fitted=lambda net: self._fitted_now(net, task.rows),
-                )
-            )
-        return observers
-
-    def _scored_rows(self, y, index):
-        """Return the rows that scikit-learn's callbacks see, of those trained on."""
-        return index
-
-    def _fitted_now(self, net, rows):
-        """Return the attributes of an estimator whose training ended now."""
-        fitted = type(self).__new__(type(self))
-        net = self._net_in_state(net.get_state(), self.device)
-        vars(fitted).update(vars(self), **self._fitted_attributes(net))
-        fitted._after_training(rows)
-        return vars(fitted)
-
-    def _hold_out(self, task):
-        """Return the rows to train on, and X and y to validate with if any."""
-        if task.early_stopping and task.X_val is None:
-            index, held_out = self._split(task.rows, task.groups, task.seed)
-            if task.y is not None:
-                index, held_out = _keep_classes(task, index, held_out)
-            y_val = None if task.y is None else task.y[held_out]
-            return index, task.rows[held_out], y_val
-        return np.arange(len(task.rows)), task.X_val, task.y_val
-
-    def _own_rows(self, y, index):
-        """Return the rows of phases that don't train on all those of `index`."""
-
-    def _split(self, rows, groups, seed):
-        """Set a share of the samples, or of their groups, aside."""
-        n_units = len(rows) if groups is None else groups.max() + 1
-        if math.ceil(self.validation_fraction * n_units) >= n_units:
-            name = "n_samples" if groups is None else "n_groups"
-            raise ValueError(
-                "`early_stopping` would hold out all that there is: "
-                f"validation_fraction={self.validation_fraction:g} of {name}={n_units}."
-                " Pass `X_val`, or set early_stopping=False."
-            )
-        splitter = ShuffleSplit if groups is None else GroupShuffleSplit
-        split = splitter(1, test_size=self.validation_fraction, random_state=seed)
-        return next(split.split(rows, groups=groups))
-
-    def _fresh_net(self, task, index, callbacks):
-        shift, spread = np.zeros(task.rows.shape[1]), 1.0
-        if self._standardizes_input or self._new_likelihood().standardize:
-            shift, spread = location_and_spread(task.rows, index)
-        shift = shift.reshape(self.sample_shape_)
-        return self._build_net(task.seed, shift, spread, self.device, callbacks)
-
-    def _net_in_state(self, state, device, callbacks=None):
-        shift, spread = state["module"]["shift"], float(state["module"]["spread"])
-        net = self._build_net(state["seed"], shift, spread, device, callbacks)
-        return net.set_state(state)
-
-    def _build_net(self, seed, shift, spread, device, callbacks):
-        """Build a net of the current parameters, untrained."""
-        from . import nn
-        from ._engine.build import build_module, lent_globals, resolve_device
-        from ._engine.net import Net
-
-        device = resolve_device(device)
-        if device.type == "mps":  # which has no double precision
-            shift = shift.astype(np.float32)
-        architecture = resolve(self.architecture)
-        with lent_globals(child_seed(seed, 0)):
-            module = build_module(
-                getattr(nn, self._module_name),
-                architecture,
-                self._new_likelihood(),
-                self.n_components,
-                shift,
-                spread,
-                **self._module_options(),
-            )
-        net = Net(
-            module,
-            seed=seed,
-            architecture=architecture,
-            lr=self.learning_rate,
+        likelihood = self._new_likelihood()
+        own = {"likelihood": likelihood, "n_components": self.n_components}
+        return Recipe(
+            module=self._module_name,
+            sample_shape=self.sample_shape_,
+            architecture=resolve(self.architecture),
+            arguments=own | self._module_options(labels),
+            standardizes=self._standardizes_input or likelihood.standardize,
+            learning_rate=self.learning_rate,
             rates=self._phase_rates(),
             weight_decay=self.weight_decay,
             batch_size=self.batch_size,
-            device=device,
-            callbacks=callbacks,
+            device=str(resolve_device(device)),
         )
-        _check_layers(self.layer, net.layer_names)
-        return net.initialize()
 
-    def _module_options(self):
-        """Return the arguments of the module beyond the networks and their sizes."""
+    def _module_options(self, labels):
+        """Return arguments of the module that not every model has."""
         return {name: getattr(self, name) for name in self._objective}
 
     def _phase_rates(self):
@@ -844,8 +703,27 @@ class BaseAutoencoder(
             )
         return clone(value, safe=False)
 
-    def _fitted_attributes(self, net):
+    def _carry_out(self, plan, observers):
+        """Train as planned, and take over what came of it."""
+        from ._engine.trainer import trained
+
+        net = trained(plan, _folder_of(self.memory), partial(observers, plan))
+        for name in Labels._fields:
+            vars(self).pop(f"{name}_", None)
+        vars(self).update(self._fitted(net, plan))
+
+    def _fitted_now(self, plan, net):
+        """Return the attributes of an estimator whose training ended now."""
+        from ._engine.trainer import restored
+
+        net = restored(plan.recipe, net.get_state())
+        return vars(self) | self._fitted(net, plan)
+
+    def _fitted(self, net, plan):
+        """Return the attributes that a training gives."""
         names = (*self._structure, *self._objective, *self._engine)
+        labels = {} if plan.labels is None else plan.labels._asdict()
+        labels.pop("numbers", None)
         return {
             "_net": net,
             "_built_with": {n: clone(getattr(self, n), safe=False) for n in names},
@@ -855,11 +733,18 @@ class BaseAutoencoder(
             "history_": net.rows_of_history(),
             "loss_curve_": [row["train_loss"] for row in net.history],
             "n_iter_": len(net.history),
+            **{f"{name}_": part for name, part in labels.items() if part is not None},
+            **self._learnt_from_codes(net, plan.rows),
         }
+
+    def _learnt_from_codes(self, net, rows):
+        """Return what is learnt once more from the trained networks, as attributes."""
+        return {}
 
     def _unpickled_net(self, state):
         """Rebuild the net from arrays, on the CPU where its device is missing."""
         from ._engine.build import resolve_device
+        from ._engine.trainer import restored
 
         device = state["device"]
         try:
@@ -873,8 +758,8 @@ class BaseAutoencoder(
             )
             device = "cpu"
         builder = type(self).__new__(type(self))  # subclasses may take other arguments
-        vars(builder).update(vars(self), **self._built_with, layer="mu")
-        return builder._net_in_state(state, device)
+        vars(builder).update(vars(self), **self._built_with)
+        return restored(builder._recipe(self._known_labels(), device), state)
 
     def _check_structure(self):
         """Raise if a parameter that fixes the networks changed since they were made."""
@@ -907,9 +792,6 @@ class BaseAutoencoder(
             raise ValueError(f"`n_samples` must be an int >= 1, got {n_samples!r}.")
         seed = self._net.seed if random_state is None else random_state
         return check_random_state(seed)
-
-    def _after_training(self, rows):
-        """Learn more from the trained networks."""
 
     def _diagnose(self, rows):
         """Warn if a whole fit went wrong, as some rows of the training data show."""
@@ -944,18 +826,6 @@ class BaseAutoencoder(
         return means.reshape(-1, *self._input_shape)
 
 
-@contextmanager
-def _unchanged_on_error(estimator):
-    """Put the attributes of an estimator back if something goes wrong."""
-    before = vars(estimator).copy()
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
-
-
 def _some_rows(n_samples, n_features):
     """Pick rows, evenly, that hold about 20,000 values."""
     n_picked = min(n_samples, max(16, 20_000 // n_features))
@@ -966,60 +836,3 @@ def _folder_of(memory):
     """Return where trained networks are kept, None for nowhere."""
     location = memory.location if isinstance(memory, Memory) else memory
     return None if location is None else Path(location, "networks")
-
-
-def _hashed(value, parameter):
-    """Hash the value of a parameter for the key of a training."""
-    try:
-        return fingerprint(value)
-    except (TypeError, PicklingError):  # whose message holds all that was hashed
-        raise ValueError(
-            f"`memory` tells trainings apart by `{parameter}` too, but "
-            f"{type(value).__name__} holds something that can't be hashed, such as a "
-            "lock or a connection. Take it out, or set memory=None."
-        ) from None
-
-
-def _packed(net):
-    """Turn a net into arrays to keep, unless its training was cut off."""
-    if net.interrupted_:
-        return None
-    try:
-        return pack(net.get_state())
-    except TypeError as error:
-        warnings.warn(
-            f"`memory` keeps no network whose callbacks write this to the history: "
-            f"{error} Write numbers, text or arrays.",
-            CacheWarning,
-            stacklevel=8,
-        )
-        return None
-
-
-def _keep_classes(task, index, held_out):
-    """Move one sample back of each class that would be held out as a whole."""
-    y = task.y
-    lost = np.setdiff1d(y[held_out], [*y[index], -1])
-    back = [held_out[y[held_out] == number][0] for number in lost]
-    if len(back) == len(held_out) or (back and task.groups is not None):
-        raise ValueError(
-            "`early_stopping` would hold out all samples of a class. Pass `X_val`, or "
-            "set early_stopping=False."
-        )
-    return np.append(index, back).astype(int), np.setdiff1d(held_out, back)
-
-
-def _as_list(layers):
-    return [layers] if isinstance(layers, str) else list(layers)
-
-
-def _check_layers(layers, valid):
-    """Return a list of names of layers, all of them valid."""
-    names = _as_list(layers)
-    known = all(isinstance(name, str) and name in valid for name in names)
-    if not names or not known or len(set(names)) < len(names):
-        raise ValueError(
-            f"`layer` must be one of, or a list without repeats of {list(valid)}; "
-            f"got {layers!r}."
-        )
-    return names

@@ -5,6 +5,7 @@ import sys
 from functools import lru_cache
 from numbers import Number
 from types import CodeType, FunctionType, ModuleType, SimpleNamespace
+from typing import Any
 
 import joblib
 import numpy as np
@@ -14,9 +15,9 @@ _LIBRARIES = {"joblib", "numpy", "scipy", "sklearn", "skorch", "skvae", "torch"}
 _LIBRARIES |= sys.stdlib_module_names
 
 
-def fingerprint(value):
+def fingerprint(value: Any) -> str:
     """Hash a value such that copies of it, and equals of other types, hash alike."""
-    return joblib.hash(_content(value))
+    return str(joblib.hash(_content(value)))
 
 
 def _content(value, within=()):
@@ -56,7 +57,11 @@ def _content(value, within=()):
     if hasattr(value, "__dict__"):
         state = value.__reduce_ex__(2)[1:3]
         return [_content(type(value), within), _content(state, within)]
-    return value
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        return _content(value.tolist(), within)
+    if value is None or isinstance(value, Number | str | bytes | np.ndarray):
+        return value
+    return joblib.hash(value)  # within dicts, joblib passes over what it can't hash
 
 
 def _content_of_class(cls, within):

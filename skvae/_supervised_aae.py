@@ -150,12 +150,8 @@ class SupervisedAAE(ClassDecoder, input_noise=0.5, batch_size=64):
         samples = self._net.as_samples(rows)
         return self._net.apply(self.module_.log_likelihood, samples, numbers)
 
-    def _check_labels(self, y, rows, classes, *, reset):
-        if not reset:
-            return self._number(y, rows, classes)
-        numbers = self._learn_classes(y, rows, classes)
-        self.class_prior_ = self._shares(numbers)
-        return numbers
+    def _labels(self, y, rows, classes, known):
+        return self._labels_of(y, rows, classes, known)
 
-    def _check_held_out_labels(self, y, rows):
-        return self._number(y, rows, name="y_val")
+    def _held_out_numbers(self, y, rows, labels):
+        return self._numbered(y, rows, labels.classes, name="y_val")

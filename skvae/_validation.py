@@ -429,6 +429,23 @@ def check_image_shape(image_shape, shape):
     return image_shape
 
 
+def as_list(layers):
+    """Return the names of one or several layers as a list."""
+    return [layers] if isinstance(layers, str) else list(layers)
+
+
+def check_layers(layers, valid):
+    """Return a list of names of layers, all of them valid."""
+    names = as_list(layers)
+    known = all(isinstance(name, str) and name in valid for name in names)
+    if not names or not known or len(set(names)) < len(names):
+        raise ValueError(
+            f"`layer` must be one of, or a list without repeats of {list(valid)}; "
+            f"got {layers!r}."
+        )
+    return names
+
+
 def check_codes(X, n_components):
     """Validate latent codes of shape (n_samples, n_components)."""
     X = _as_array(X, "X")

@@ -31,6 +31,7 @@ from skvae import (
     DiscriminatorWarning,
     SupervisedAAE,
 )
+from skvae._engine.plan import Plan
 from skvae.inspection import prior_distance
 from skvae.nn import GaussianMixture, Noise, Normal, SwissRoll
 
@@ -733,15 +734,15 @@ def test_early_stopping_leaves_samples_of_each_class_to_train_on(
     keep = np.r_[np.flatnonzero(y == 0), np.flatnonzero(y == 1)[:1]]
     X, y = X[keep], y[keep]
     taken = []
-    hold_out = model._hold_out
+    hold_out = Plan.hold_out
 
-    def spy(self, task):
-        index, X_val, y_val = hold_out(self, task)
-        assert len(index) + len(X_val) == len(X)
-        taken.append(task.y[index])
-        return index, X_val, y_val
+    def spy(plan):
+        index, held_out = hold_out(plan)
+        assert len(index) + len(held_out[0]) == len(X)
+        taken.append(plan.numbers[index])
+        return index, held_out
 
-    monkeypatch.setattr(model, "_hold_out", spy)
+    monkeypatch.setattr(Plan, "hold_out", spy)
     for seed in range(10):
         estimator = model(
             early_stopping=True, validation_fraction=0.7, max_iter=1, random_state=seed

@@ -18,6 +18,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skvae import AAE, AE, MLP, VAE, Conv, nn
+from skvae._engine.plan import Plan
 
 FIT = {"max_iter": 10, "random_state": 0}
 pytestmark = pytest.mark.filterwarnings("ignore::skvae.PosteriorCollapseWarning")
@@ -133,9 +134,9 @@ def test_groups_are_routed_to_splitter_and_fit(table, monkeypatch):
     X, y = table
     groups = np.arange(len(X)) // 10
     seen = []
-    split = VAE._split
+    split = Plan._split
     monkeypatch.setattr(
-        VAE, "_split", lambda self, *args: seen.append(args[1]) or split(self, *args)
+        Plan, "_split", lambda plan: seen.append(plan.groups) or split(plan)
     )
     pipeline = classifier(VAE(early_stopping=True, **FIT))
     search = GridSearchCV(pipeline, {"reduce__n_components": [2]}, cv=GroupKFold(3))

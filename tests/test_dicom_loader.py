@@ -23,7 +23,7 @@ from skvae.dicom import (
     GeometryError,
     MaskError,
     VolumeLoader,
-    _loader,
+    _case,
     load_series,
     scan,
 )
@@ -422,7 +422,7 @@ def counted(monkeypatch):
         decoded.append(source["files"][0])
         return load_series(source, **options)
 
-    monkeypatch.setattr(_loader, "load_series", load_and_count)
+    monkeypatch.setattr(_case, "load_series", load_and_count)
     return decoded
 
 
@@ -552,14 +552,14 @@ def test_failed_write_leaves_nothing_behind(ramp, tmp_path, monkeypatch):
 
 
 def load_in_process(case, cache, log):
-    original = _loader.load_series
+    original = _case.load_series
 
     def load_and_log(source, **options):
         with open(log, "a") as file:
             file.write("decoded\n")
         return original(source, **options)
 
-    _loader.load_series = load_and_log
+    _case.load_series = load_and_log
     load(case, spacing=1.5, cache=cache)
 
 

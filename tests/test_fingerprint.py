@@ -1,4 +1,5 @@
 import copy
+import threading
 from functools import partial
 from types import SimpleNamespace
 
@@ -137,3 +138,10 @@ def test_values_set_later_belong_to_a_class_or_function(monkeypatch):
 def test_equal_numbers_are_the_same():
     assert fingerprint(Gaussian(1)) == fingerprint(Gaussian(1.0))
     assert fingerprint(MLP((8,))) == fingerprint(MLP(np.array([8])))
+
+
+def test_what_can_not_be_hashed_is_an_error_at_any_depth():
+    lock = threading.Lock()
+    for value in (lock, {"a": lock}, {"a": {"b": [lock]}}, np.array([{"a": lock}, 1])):
+        with pytest.raises(TypeError, match="lock"):
+            fingerprint(value)

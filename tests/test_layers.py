@@ -12,8 +12,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback, EpochScoring, LRScheduler
 
-from skvae import AAE, AE, MLP, VAE, CacheWarning, Conv
+from skvae import AAE, AE, MLP, VAE, CacheWarning, Conv, Discriminator
 from skvae._engine.net import Net
+from skvae.nn import Gaussian, Normal
 
 FIT = {"max_iter": 8, "random_state": 0}
 
@@ -244,6 +245,31 @@ def test_anything_that_matters_trains_anew(digits, trainings, tmp_path):
     assert_array_equal(again.set_params(layer="mu").transform(X), model.transform(X))
     assert again.history_ == model.history_
     assert_array_equal(again.partial_fit(X).transform(X), fits[-1]().transform(X))
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"architecture": MLP()},
+        {"architecture": MLP([256, 128])},
+        {"likelihood": Gaussian()},
+        {"prior": Normal()},
+        {"discriminator": Discriminator()},
+        {"image_shape": (8, 8)},
+        {"device": "cpu"},
+        {"warm_start": True},
+        {"tol": 0.1, "n_iter_no_change": 3, "validation_fraction": 0.5},
+        {"learning_rate": np.float64(1e-3), "max_iter": np.int64(2)},
+    ],
+    ids=lambda same: next(iter(same)),
+)
+def test_what_does_not_matter_trains_nothing(same, digits, trainings, tmp_path):
+    X, _ = digits
+    model = AAE(2, memory=tmp_path, device="auto", max_iter=2, random_state=0)
+    codes = model.fit(X).transform(X)
+    again = clone(model).set_params(**same).fit(X, groups=np.arange(len(X)))
+    assert_array_equal(again.transform(X), codes)
+    assert trainings() == 1
 
 
 def test_modules_of_ones_own_are_remembered(digits, trainings, tmp_path):

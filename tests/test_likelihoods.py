@@ -13,6 +13,7 @@ from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
 import skvae.nn as nn
 from skvae import AE, MLP, VAE
+from skvae._engine.trainer import restored
 from skvae._validation import StrOptions
 
 RNG = np.random.default_rng(0)
@@ -142,7 +143,8 @@ def test_beta_warmup_and_free_bits_weigh_the_kl_term(fitted):
     def terms(epoch, **options):
         changed = clone(model).set_params(**options)
         vars(changed).update(sample_shape_=model.sample_shape_)
-        module = changed._net_in_state(model._net.get_state(), "cpu").module_
+        recipe = changed._recipe(None, "cpu")
+        module = restored(recipe, model._net.get_state()).module_
         noise = nn.Noise(torch.Generator().manual_seed(0))
         return module.losses("reconstruction", x, noise=noise, epoch=epoch)
 

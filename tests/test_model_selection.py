@@ -35,6 +35,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 
 from skvae import AE
+from skvae._engine.plan import Plan
 from skvae.model_selection import (
     GuardedSplit,
     LeakageWarning,
@@ -294,9 +295,9 @@ def test_patients_stay_on_one_side_of_early_stopping(with_groups, volumes, monke
     model = pipeline(AE(2, early_stopping=True, max_iter=2, random_state=0))
     cv, groups = GuardedSplit(GroupKFold(3)), groups_from(volumes)
     check_groups(cv, volumes, Y, estimator=model)
-    inner, split = [], AE._split
+    inner, split = [], Plan._split
     monkeypatch.setattr(
-        AE, "_split", lambda self, *args: inner.append(split(self, *args)) or inner[-1]
+        Plan, "_split", lambda plan: inner.append(split(plan)) or inner[-1]
     )
     params = {"groups": groups} if with_groups else {}
     results = cross_validate(

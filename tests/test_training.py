@@ -27,6 +27,7 @@ from skorch.callbacks import EarlyStopping as SkorchEarlyStopping
 from tqdm.auto import tqdm
 
 from skvae import AE, MLP, VAE, PosteriorCollapseWarning, ResNet
+from skvae._engine.plan import Plan
 from skvae._engine.stopping import Snapshot
 from skvae.nn import Gaussian
 
@@ -144,9 +145,9 @@ def test_groups_stay_on_one_side_of_the_validation_split(model, digits, monkeypa
     X, _ = digits
     groups = np.arange(300) // 10
     splits = []
-    split = model._split
+    split = Plan._split
     monkeypatch.setattr(
-        model, "_split", lambda *args: splits.append(split(*args)) or splits[-1]
+        Plan, "_split", lambda plan: splits.append(split(plan)) or splits[-1]
     )
     estimator = model(early_stopping=True, validation_fraction=0.2, **HEALTHY)
     estimator.fit(X, groups=groups)

@@ -166,9 +166,7 @@ class Net(Inference, NeuralNet):
         y=None,
         *,
         epochs,
-        own_rows=None,
-        X_val=None,
-        y_val=None,
+        held_out=None,
         stopping=None,
     ):
         """Train for at most `epochs` epochs.
@@ -180,11 +178,8 @@ class Net(Inference, NeuralNet):
             Rows to train on.
         y : ndarray of shape (n_samples,) or None
         epochs : int
-        own_rows : dict of str to ndarray, default=None
-            Rows of phases that train on some rows only, over and over, as many in each
-            step as the other phases.
-        X_val : ndarray of shape (n_validation, n_features) or None
-        y_val : ndarray of shape (n_validation,) or None
+        held_out : tuple (rows, y or None) or None
+            What to validate on.
         stopping : EarlyStopping or None
 
         Returns
@@ -198,10 +193,9 @@ class Net(Inference, NeuralNet):
             "dataset_train": dataset_of(X, target, index),
             "dataset_valid": None,
         }
-        index = {None: index, **(own_rows or {})}  # None: of all other phases
-        index = {phase: torch.from_numpy(part) for phase, part in index.items()}
-        held_out = None
-        if X_val is not None:
+        index = self._rows_of_phases(index, y)
+        if held_out is not None:
+            X_val, y_val = held_out
             X_val = as_tensor(self.as_samples(X_val))
             held_out = X_val, None if y_val is None else as_tensor(y_val)
             datasets["dataset_valid"] = Dataset(X_val, target_of(*held_out))
@@ -254,6 +248,16 @@ class Net(Inference, NeuralNet):
         self.notify("on_train_end", X=X, y=target)
         self.module_.eval()
         return self
+
+    def _rows_of_phases(self, index, y):
+        """Return the rows of phases that need labels and, under None, of the others.
+
+        Those with labels come over and over, as many in each step as the others.
+        """
+        index = torch.from_numpy(index)
+        labelled = self.module_.labelled_phases
+        known = {phase: index[y.cpu()[index] >= 0] for phase in labelled}
+        return {None: index, **known}
 
     def threads(self, batch_size):
         """Choose torch's threads for passes of so many samples, on a CPU."""

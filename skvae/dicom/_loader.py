@@ -1,74 +1,32 @@
 """A transformer from DICOM series to arrays."""
 
-import json
 import os
 import warnings
-from dataclasses import dataclass
-from functools import lru_cache, partial
-from importlib.metadata import version
+from functools import partial
 from numbers import Integral, Real
-from operator import itemgetter
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from .._cache import CacheWarning, as_json, key_of, remember
+from .._cache import CacheWarning
 from .._documentation import DocumentedMixin
-from .._fingerprint import fingerprint
 from .._validation import StrOptions, at_least, fit_context, positive
+from ._case import CaseReader
 from ._cases import cases_in, source_of
-from ._errors import DicomError, DicomWarning, MaskError, discreet
-from ._masks import load_mask
+from ._errors import DicomError, DicomWarning
 from ._notes import (
     cut_masks,
     distinct,
     level_of_user,
     mixed_modalities,
-    notes_from_text,
-    notes_to_text,
     recorded,
 )
 from ._process import (
     ORDERS,
     WINDOWS,
-    check_one_space,
-    grid_for,
-    image_on,
-    region_on,
-    spacing_that_holds,
 )
-from ._resample import share_cut
-from ._series import load_series
-from ._volume import Volume, spacing_of
-
-_ABOUT_GRID = ("spacing", "shape", "crop", "margin")
-_ABOUT_IMAGE = ("window", "normalize", "interpolation", "fill", "mask_outside", "ibsi")
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """One patient's images and region on one grid.
-
-    Attributes
-    ----------
-    image : ndarray of shape (n_channels, n_slices, n_rows, n_columns), float32
-    mask : ndarray of shape (n_slices, n_rows, n_columns), bool, or None
-    affine : ndarray of shape (4, 4)
-        Takes indices (slice, row, column, 1) to millimetres (x, y, z, 1), LPS.
-    spacing : tuple of 3 floats
-        Millimetres between slices, rows and columns.
-    report : dict
-        What was read and what was done to it, as values for JSON.
-    """
-
-    image: np.ndarray
-    mask: np.ndarray | None
-    affine: np.ndarray
-    spacing: tuple[float, float, float]
-    report: dict
 
 
 class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
@@ -427,12 +385,18 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
         """Return a case, or a note on why there is none."""
         try:
             source = source_of(case, tuple(self.channels), number, self.label)
-            return self._load(source), None
+            return self._reader().read(source), None
         except (DicomError, OSError) as error:
             if self.on_error == "nan":
                 return None, f"case {number}, {type(error).__name__}: {error}"
             error.add_note(f"This was case {number}.")
             raise
+
+    def _reader(self):
+        beside = {"cache", "flatten", "n_jobs", "on_error"}
+        parameters = self.get_params()
+        settings = {n: parameters[n] for n in parameters if n not in beside}
+        return CaseReader(settings, self.cache, maker=type(self))
 
     def _doubts(self, cases):
         """Return warnings of what is doubtful about all cases together."""
@@ -442,118 +406,6 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
             texts += cut_masks(reports, self.shape)
         return map(DicomWarning, texts)
 
-    @discreet
-    def _load(self, source):
-        """Take a case from the cache, or make it."""
-        settings = self._settings()
-        arrays = self._kept(
-            "cases",
-            lambda: self._key_of(source.digests(), settings),
-            lambda: self._make(source, settings),
-            dict,
-            dict,
-        )
-        return Case(
-            arrays["image"],
-            arrays.get("mask"),
-            arrays["affine"],
-            spacing_of(arrays["affine"]),
-            json.loads(str(arrays["report"])),
-        )
-
-    def _settings(self):
-        """Return the parameters on which a case depends."""
-        beside = {"cache", "flatten", "n_jobs", "on_error"}
-        parameters = self.get_params()
-        return {name: parameters[name] for name in parameters if name not in beside}
-
-    def _key_of(self, digests, settings):
-        """Hash all that decides a result: the files, what is done, and who does it."""
-        return key_of(digests, settings, _versions(), fingerprint(type(self)))
-
-    def _kept(self, kind, key, make, pack, unpack):
-        """Make something, or take it from the cache, with the warnings it gave."""
-        result, notes = remember(
-            None if self.cache is None else Path(self.cache, kind),
-            key,
-            lambda: recorded(make, DicomWarning),
-            pack=lambda made: {**pack(made[0]), "notes": notes_to_text(made[1])},
-            unpack=lambda kept: (unpack(kept), notes_from_text(kept["notes"])),
-        )
-        for note in notes:
-            warnings.warn(note, stacklevel=2)
-        return result
-
-    def _make(self, source, settings):
-        volumes = [self._volume(channel) for channel in source.channels]
-        mask = None if source.mask is None else self._mask(source, volumes[0])
-        if mask is None and (self.crop == "mask" or self.mask_outside):
-            raise MaskError(
-                "There is no mask, which crop='mask' and mask_outside=True need. Name "
-                'its file in a column "mask".'
-            )
-        check_one_space(volumes)
-        grid = grid_for(volumes[0], mask, **_of(settings, _ABOUT_GRID))
-        region = None if mask is None else region_on(grid, mask, volumes[0])
-        how = _of(settings, _ABOUT_IMAGE)
-        done = [
-            image_on(grid, volume, region, name, **how)
-            for volume, name in zip(volumes, self.channels, strict=True)
-        ]
-        report = {
-            "series": [volume.provenance["series"] for volume in volumes],
-            "channels": [
-                volume.provenance | note
-                for volume, (_, note) in zip(volumes, done, strict=True)
-            ],
-            "shape": list(grid.shape),
-            "spacing": list(grid.spacing),
-            "mask_label": source.label,
-            "mask_voxels": None if region is None else int(region.sum()),
-            **self._fit_of(mask, volumes[0], grid),
-            "settings": settings,
-        }
-        arrays = {
-            "image": np.stack([image for image, _ in done]),
-            "affine": grid.affine,
-            "report": np.array(as_json(report)),
-        }
-        return arrays if region is None else arrays | {"mask": region}
-
-    def _fit_of(self, mask, volume, grid):
-        """Tell which share of a mask is cut off, and which spacing would hold it."""
-        if mask is None:
-            return {"mask_cut": None, "mask_spacing": None}
-        cut = share_cut(mask, volume.affine, grid)
-        is_avoidable = cut and self.crop == "mask"
-        spacing = spacing_that_holds(mask, volume, self.shape) if is_avoidable else None
-        return {"mask_cut": cut, "mask_spacing": spacing}
-
-    def _volume(self, channel):
-        options = {"irregular": self.irregular, "suv": self.suv}
-        return self._kept(
-            "volumes",
-            lambda: self._key_of(channel.digests(), options),
-            lambda: load_series(channel.source, **options),
-            _packed,
-            _unpacked,
-        )
-
-    def _mask(self, source, like):
-        options = {"irregular": self.irregular, "label": self.label}
-        return self._kept(
-            "masks",
-            lambda: self._key_of(source.digests(), options),
-            lambda: load_mask(source.mask, like, source.label),
-            lambda mask: {"mask": mask},
-            itemgetter("mask"),
-        )
-
-
-@lru_cache
-def _versions():
-    return version("skvae"), version("pydicom")
-
 
 def _check_three(name, value, rule, kinds):
     array = np.asarray(value)
@@ -562,29 +414,3 @@ def _check_three(name, value, rule, kinds):
             f"`{name}` must be 3 {rule} numbers above 0, for slices, rows and columns, "
             f"got {value!r}."
         )
-
-
-def _of(settings, names):
-    return {name: settings[name] for name in names}
-
-
-def _packed(volume):
-    """Turn a volume into arrays to keep, whole numbers into short ones."""
-    array = volume.array
-    with np.errstate(invalid="ignore"):
-        short = array.astype(np.int16)
-    about = {
-        "units": volume.units,
-        "frame_of_reference": volume.frame_of_reference,
-        "provenance": volume.provenance,
-    }
-    return {
-        "array": short if np.array_equal(short, array) else array,
-        "affine": volume.affine,
-        "about": np.array(as_json(about)),
-    }
-
-
-def _unpacked(arrays):
-    about = json.loads(str(arrays["about"]))
-    return Volume(arrays["array"].astype(np.float32), arrays["affine"], **about)

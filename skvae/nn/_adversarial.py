@@ -379,6 +379,7 @@ class AAEClassifierModule(AAEClustererModule):
         As in `AAEClustererModule`.
     """
 
+    labelled_phases = ("classification",)
     _adversarial_momentum = 0.5
     label_smoothing: Tensor
     _least_loss: Tensor  # entropy of a smoothed label

@@ -36,6 +36,7 @@ class AEModule(nn.Module):
     """
 
     decodes_classes: ClassVar[bool] = False  # whether the decoder gets them one-hot
+    labelled_phases: ClassVar[tuple[str, ...]] = ()  # train on samples with a label
     shift: Tensor
     spread: Tensor
     _inverse_unit: Tensor | None

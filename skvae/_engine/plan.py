@@ -1,0 +1,191 @@
+"""What a training works on and how it ends, settled before it begins."""
+
+import math
+from dataclasses import dataclass, fields
+from importlib.metadata import version
+from pickle import PicklingError
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
+
+from .._cache import key_of
+from .._fingerprint import fingerprint
+
+
+class Labels(NamedTuple):
+    """What a model takes from `y`.
+
+    Attributes
+    ----------
+    numbers : ndarray of shape (n_samples,) or None
+        Number of the class of each sample, -1 where it is not known. None if samples
+        have no labels.
+    classes : ndarray of shape (n_classes,)
+    class_prior : ndarray of shape (n_classes,)
+        Shares of the classes that training assumes.
+    label_prior : ndarray of shape (n_classes,) or None
+        Shares of the classes among the labels, where a model tells them apart.
+    """
+
+    numbers: Any
+    classes: Any
+    class_prior: Any
+    label_prior: Any = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a net is made from: objects, no names, and copies of the user's own.
+
+    Attributes
+    ----------
+    module : str
+        A class of `skvae.nn`.
+    sample_shape : tuple of int
+    architecture : object
+    arguments : dict
+        Arguments of the module beside the networks and the scale of the data.
+    standardizes : bool
+        Whether the networks need the scale of the data.
+    learning_rate : float
+    rates : dict of str to float
+        Learning rates of phases that have one of their own.
+    weight_decay : float
+    batch_size : int
+    device : str
+    """
+
+    module: str
+    sample_shape: Any
+    architecture: Any
+    arguments: Any
+    standardizes: bool
+    learning_rate: float
+    rates: Any
+    weight_decay: float
+    batch_size: int
+    device: str
+
+    def parts(self):
+        """Return all that decides what is made, by name."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return parts | parts.pop("arguments")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One training.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    layers : list of str
+        Layers that the net must have.
+    rows : ndarray or Tensor of shape (n_samples, n_features)
+    labels : Labels or None
+    held_out : tuple (rows, numbers of the classes or None) or None
+        What to validate on.
+    share : float or None
+        Share of `rows`, or of their groups, to hold out for that instead.
+    groups : ndarray of shape (n_samples,) or None
+        Numbers of the groups.
+    stopping : tuple (patience, tol) or None
+        When to stop early, None for never.
+    n_epochs : int
+        To train at most.
+    seed : int
+    repeats : bool
+        Whether the seed is the user's, so that another one is another training.
+    callbacks : list of skorch callbacks
+    earlier : Net or None
+        Whose training goes on.
+    """
+
+    recipe: Recipe
+    layers: Any
+    rows: Any
+    labels: Any
+    held_out: Any
+    share: Any
+    groups: Any
+    stopping: Any
+    n_epochs: int
+    seed: int
+    repeats: bool
+    callbacks: Any
+    earlier: Any
+
+    @property
+    def numbers(self):
+        """Return the numbers of the classes of `rows`, None without labels."""
+        return None if self.labels is None else self.labels.numbers
+
+    def key(self):
+        """Hash all that decides the result."""
+        parts = self.recipe.parts()
+        hashes = {name: _hashed(part, name) for name, part in parts.items()}
+        for callback in self.callbacks:
+            hashes.setdefault("callbacks", []).append(_hashed(callback, "callbacks"))
+        data = self.rows, self.numbers, self.held_out
+        if self.share is not None:
+            data += self.share, self.groups
+        state = None if self.earlier is None else self.earlier.get_state()
+        end = self.n_epochs, self.stopping, self.seed if self.repeats else None
+        versions = version("skvae"), version("torch")
+        return key_of(versions, fingerprint((hashes, data, state, end)))
+
+    def hold_out(self):
+        """Return the rows to train on, and what to validate on, None for nothing.
+
+        Returns
+        -------
+        index : ndarray of shape (n_train,)
+        held_out : tuple (rows, numbers of the classes or None) or None
+        """
+        if self.share is None:
+            return np.arange(len(self.rows)), self.held_out
+        index, held_out = self._split()
+        if self.numbers is None:
+            return index, (self.rows[held_out], None)
+        index, held_out = self._keep_classes(index, held_out)
+        return index, (self.rows[held_out], self.numbers[held_out])
+
+    def _split(self):
+        """Set a share of the samples, or of their groups, aside."""
+        n_units = len(self.rows) if self.groups is None else self.groups.max() + 1
+        if math.ceil(self.share * n_units) >= n_units:
+            name = "n_samples" if self.groups is None else "n_groups"
+            raise ValueError(
+                "`early_stopping` would hold out all that there is: "
+                f"validation_fraction={self.share:g} of {name}={n_units}."
+                " Pass `X_val`, or set early_stopping=False."
+            )
+        splitter = ShuffleSplit if self.groups is None else GroupShuffleSplit
+        split = splitter(1, test_size=self.share, random_state=self.seed)
+        return next(split.split(self.rows, groups=self.groups))
+
+    def _keep_classes(self, index, held_out):
+        """Move one sample back of each class that would be held out as a whole."""
+        y = self.numbers
+        lost = np.setdiff1d(y[held_out], [*y[index], -1])
+        back = [held_out[y[held_out] == number][0] for number in lost]
+        if len(back) == len(held_out) or (back and self.groups is not None):
+            raise ValueError(
+                "`early_stopping` would hold out all samples of a class. Pass `X_val`, "
+                "or set early_stopping=False."
+            )
+        return np.append(index, back).astype(int), np.setdiff1d(held_out, back)
+
+
+def _hashed(value, parameter):
+    """Hash the value of a parameter for the key of a training."""
+    try:
+        return fingerprint(value)
+    except (TypeError, PicklingError):  # whose message holds all that was hashed
+        given = getattr(value, "function", value)  # what a `Sampler` calls
+        raise ValueError(
+            f"`memory` tells trainings apart by `{parameter}` too, but "
+            f"{type(given).__name__} holds something that can't be hashed, such as a "
+            "lock or a connection. Take it out, or set memory=None."
+        ) from None
