@@ -21,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 
 from skvae import MLP, VAE
 from skvae.model_selection import StackedGridSearchCV
+from skvae.plot import SearchDisplay
 
 X, y = load_digits(return_X_y=True)
 vae = VAE(architecture=MLP((64,)), max_iter=20, random_state=0)
@@ -44,18 +45,17 @@ for name, search in searches.items():
     print(f"{name}: {search.best_score_:.3f} with {search.best_params_}")
 
 # %%
-# Lines and crosses are the same scores. What differs is the time.
+# Lines are the scores of `StackedGridSearchCV`, crosses those of `GridSearchCV`. What
+# differs is the time.
 figure, (scores, clock) = plt.subplots(
-    1, 2, figsize=(9, 3.5), width_ratios=(2, 1), layout="constrained"
+    1, 2, figsize=(9, 4), width_ratios=(2, 1), layout="constrained"
 )
-rates, sizes = grid["vae__learning_rate"], grid["vae__n_components"]
-for name, style in zip(searches, ("-", "x"), strict=True):
-    table = searches[name].cv_results_["mean_test_score"].reshape(len(rates), -1)
-    for column, size in enumerate(sizes):
-        label = f"{size} components" if style == "-" else None
-        scores.plot(rates, table[:, column], style, color=f"C{column}", label=label)
-scores.set(xscale="log", xlabel="learning rate", ylabel="accuracy, 5 folds")
-scores.legend(title="lines: GridSearchCV\ncrosses: StackedGridSearchCV")
+axes = ["vae__learning_rate", "vae__n_components"]
+SearchDisplay.from_search(searches["StackedGridSearchCV"], axes, ax=scores)
+alone = searches["GridSearchCV"].cv_results_
+rates = [params["vae__learning_rate"] for params in alone["params"]]
+scores.plot(rates, alone["mean_test_score"], "kx", zorder=3)
+scores.set(ylabel="accuracy, 5 folds (band: standard deviation)")
 bars = clock.barh(list(seconds), list(seconds.values()), color=["C7", "C2"])
 clock.bar_label(bars, fmt="%.0f s", padding=3)
 clock.invert_yaxis()

@@ -90,12 +90,10 @@ def models_and_layers():
 def estimators():
     """Yield a name and an estimator for all that takes data of any kind."""
     yield from models_and_layers()
-    models = cycle(FULL)
+    models, stops = cycle(FULL), cycle([False, True])
     for key, architecture in ARCHITECTURES.items():
-        for stop in (False, True):
-            name, options = next(models), {"early_stopping": stop, **SMALL}
-            model = MODELS[name][0](architecture=architecture, **options)
-            yield f"{name}-{key}-early_stopping={stop}", model
+        name, options = next(models), {"early_stopping": next(stops), **SMALL}
+        yield f"{name}-{key}", MODELS[name][0](architecture=architecture, **options)
     for key, likelihood in LIKELIHOODS.items():
         name = next(models)
         yield f"{name}-{key}", MODELS[name][0](likelihood=likelihood, **SMALL)

@@ -1,6 +1,7 @@
-"""Displays of trainings, volumes, cohorts and scores; alone in using matplotlib."""
+"""Displays of trainings, searches, volumes and scores; alone in using matplotlib."""
 
 from ._evaluation import CalibrationBandDisplay, ROCBandDisplay
+from ._search import SearchDisplay
 from ._training import LossCurveDisplay
 from ._volumes import CohortDisplay, VolumeDisplay
 
@@ -9,5 +10,6 @@ __all__ = [
     "CohortDisplay",
     "LossCurveDisplay",
     "ROCBandDisplay",
+    "SearchDisplay",
     "VolumeDisplay",
 ]
