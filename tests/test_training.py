@@ -26,9 +26,9 @@ from skorch.callbacks import (
 from skorch.callbacks import EarlyStopping as SkorchEarlyStopping
 from tqdm.auto import tqdm
 
-from skvae import AE, MLP, VAE, PosteriorCollapseWarning, ResNet
+from skvae import AAE, AE, MLP, VAE, Discriminator, PosteriorCollapseWarning, ResNet
 from skvae._engine.plan import Plan
-from skvae._engine.stopping import Snapshot
+from skvae._engine.stopping import EarlyStopping, Snapshot
 from skvae.nn import Gaussian
 
 MODELS = [AE, VAE]
@@ -138,6 +138,19 @@ def test_early_stopping_waits_for_an_improvement_of_tol(digits):
         max_iter=50, early_stopping=True, tol=1e9, n_iter_no_change=4, random_state=0
     ).fit(X)
     assert fitted.n_iter_ == 5
+
+
+def test_the_best_weights_may_be_better_by_less_than_tol():
+    weights = [torch.zeros(1)]
+    stopping = EarlyStopping(patience=2, tol=1.0)
+    reached = []
+    for loss in (5.0, 4.5, 4.2):
+        weights[0].fill_(loss)
+        reached.append(stopping.reached(loss, weights))
+    assert reached == [False, False, True]
+    weights[0].fill_(9.0)
+    stopping.restore_best(weights)
+    assert weights[0].item() == pytest.approx(4.2)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -414,6 +427,23 @@ def test_learning_rate_schedule_resumes_where_it_was(digits):
     whole = model(5).fit(X)
     resumed = pickle.loads(pickle.dumps(model(3).fit(X))).partial_fit(X).partial_fit(X)
     assert_array_equal(resumed.loss_curve_, whole.loss_curve_)
+
+
+def test_a_schedule_scales_the_rates_of_all_phases(digits):
+    seen = []
+
+    class Watch(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            optimizers = net.optimizers_.values()
+            seen.append([optimizer.param_groups[0]["lr"] for optimizer in optimizers])
+
+    schedule = LRScheduler("StepLR", step_size=1, gamma=0.5)
+    rates = {"learning_rate": 0.008, "adversarial_weight": 0.5}
+    discriminator = Discriminator(learning_rate=0.001)
+    model = AAE(discriminator=discriminator, callbacks=[Watch(), schedule], **rates)
+    model.set_params(max_iter=3).fit(digits[0])
+    factors = [[1.0], [0.5], [0.25]]
+    np.testing.assert_allclose(seen, np.multiply(factors, [0.008, 0.001, 0.004]))
 
 
 def test_a_callback_may_stop_the_training(digits):
