@@ -658,6 +658,23 @@ def test_without_any_label_there_is_the_clusterer(flat):
     assert_array_equal(model.predict_proba(X), before)
 
 
+def test_classification_loss_is_that_of_smoothed_labels_and_adjusted_logits(flat):
+    X, y = flat
+    n_classes, smoothing = len(set(y)), 0.2
+    shares = np.arange(1, n_classes + 1) / np.arange(1, n_classes + 1).sum()
+    options = {"class_prior": shares, "label_smoothing": smoothing, "input_noise": 0.0}
+    model = AAEClassifier(**options, **QUICK).fit(X, y)
+    found = model.module_.losses(
+        "classification", torch.from_numpy(X), torch.from_numpy(y.astype(int))
+    )
+    logits = np.log(model.predict_proba(X)) + np.log(model.label_prior_ / shares)
+    log_proba = logits - logsumexp(logits, axis=1, keepdims=True)
+    targets = (1 - smoothing) * np.eye(n_classes)[y] + smoothing / n_classes
+    entropy = -(targets[0] * np.log(targets[0])).sum()
+    expected = -(targets * log_proba).sum(axis=1).mean() - entropy
+    assert found["classification_loss"].item() == pytest.approx(expected, rel=1e-4)
+
+
 def test_labelled_samples_are_taken_over_and_over(flat):
     X, y = flat
     some = some_of(y, 1)

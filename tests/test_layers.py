@@ -272,6 +272,35 @@ def test_what_does_not_matter_trains_nothing(same, digits, trainings, tmp_path):
     assert trainings() == 1
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"adversarial_weight": 0.5},
+        {"discriminator__learning_rate": 1e-4},
+        {"validation_fraction": 0.2},
+        {"tol": 1.0},
+        {"n_iter_no_change": 2},
+        {"early_stopping": False},
+        {"batch_size": 64},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_matters_to_a_training_trains_anew(change, digits, trainings, tmp_path):
+    X, _ = digits
+    options = {"discriminator": Discriminator(), "early_stopping": True}
+    model = AAE(2, memory=tmp_path, max_iter=1, random_state=0, **options).fit(X)
+    clone(model).set_params(**change).fit(X)
+    assert trainings() == 2
+
+
+def test_groups_matter_where_some_are_held_out(digits, trainings, tmp_path):
+    X, _ = digits
+    model = AE(2, memory=tmp_path, max_iter=1, random_state=0, early_stopping=True)
+    for n_groups in (10, 20, 10):
+        model.fit(X, groups=np.arange(len(X)) % n_groups)
+    assert trainings() == 2
+
+
 def test_modules_of_ones_own_are_remembered(digits, trainings, tmp_path):
     X, _ = digits
     with torch.random.fork_rng():

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from cases import parametrize
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin, clone
@@ -81,6 +82,10 @@ CANDIDATES = {
     ),
     "epochs": (VAE, {"max_iter": [1, 2, 3, 9], "random_state": [0, 1]}),
     "scale": (AE, {"likelihood": [Gaussian(0.3), Gaussian(0.5)]}),
+    "feature": (
+        AE,
+        {"likelihood": [Gaussian("feature")], "weight_decay": [0.0, 10.0]},
+    ),
     "dropout": (AE, {"architecture": [SMALL, MLP((8,), dropout=0.3)]}),
     "conv": (AE, {"architecture": [Conv((2, 4))], "random_state": [0, 1]}),
     "adversary": (AAE, {"adversarial_weight": [0.3, 1], "input_noise": [0.1, 0.5]}),
@@ -93,7 +98,12 @@ CANDIDATES = {
     ),
     "early stopping": (
         AAEClassifier,
-        {"tol": [0, 10], "n_iter_no_change": [2], "early_stopping": [True]},
+        {
+            "tol": [0, 10],
+            "n_iter_no_change": [2],
+            "early_stopping": [True],
+            "validation_fraction": [0.5],  # more than a batch
+        },
     ),
 }
 
@@ -137,6 +147,9 @@ def test_each_network_becomes_what_it_becomes_alone(model, grid, data, sizes):
         np.testing.assert_allclose(
             one.transform(X[:9]), other.transform(X[:9]), rtol=1e-3, atol=1e-4
         )
+        weights = one.module_.state_dict()
+        for name, values in other.module_.state_dict().items():
+            torch.testing.assert_close(weights[name], values, rtol=1e-3, atol=1e-3)
         one.partial_fit(X, y)
         other.partial_fit(X, y)
         np.testing.assert_allclose(
