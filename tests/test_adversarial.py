@@ -658,6 +658,16 @@ def test_without_any_label_there_is_the_clusterer(flat):
     assert_array_equal(model.predict_proba(X), before)
 
 
+def test_discriminator_is_told_the_class_or_that_it_is_not_known(flat):
+    X, y = flat
+    model = AAE(2, prior=GaussianMixture(by_class=True), **QUICK).fit(X, y)
+    module, seen = model.module_, []
+    module.discriminator.register_forward_hook(lambda *call: seen.append(call[1][0]))
+    module.losses("generator", torch.from_numpy(X[:3]), torch.tensor([1, 0, -1]))
+    marks = np.eye(len(model.classes_) + 1)[[1, 0, -1]]
+    assert_array_equal(seen[0][:, 2:].detach(), marks)
+
+
 def test_classification_loss_is_that_of_smoothed_labels_and_adjusted_logits(flat):
     X, y = flat
     n_classes, smoothing = len(set(y)), 0.2

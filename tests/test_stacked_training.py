@@ -92,7 +92,7 @@ CANDIDATES = {
     "spectral": (
         AAE,
         {
-            "discriminator": [Discriminator((8,), spectral_norm=True)],
+            "discriminator": [Discriminator((32, 32), spectral_norm=True)],
             "max_iter": [2, 5],
         },
     ),
