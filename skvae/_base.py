@@ -708,23 +708,24 @@ class BaseAutoencoder(
         from ._engine.trainer import trained
 
         net = trained(plan, _folder_of(self.memory), partial(observers, plan))
-        for name in Labels._fields:
-            vars(self).pop(f"{name}_", None)
-        vars(self).update(self._fitted(net, plan))
+        fitted = self._fitted(net, plan)
+        vars(self).clear()
+        vars(self).update(fitted)
 
     def _fitted_now(self, plan, net):
         """Return the attributes of an estimator whose training ended now."""
         from ._engine.trainer import restored
 
-        net = restored(plan.recipe, net.get_state())
-        return vars(self) | self._fitted(net, plan)
+        return self._fitted(restored(plan.recipe, net.get_state()), plan)
 
     def _fitted(self, net, plan):
-        """Return the attributes that a training gives."""
+        """Return the attributes of this estimator once it holds what a plan gave."""
+        stale = {f"{name}_" for name in Labels._fields}
         names = (*self._structure, *self._objective, *self._engine)
         labels = {} if plan.labels is None else plan.labels._asdict()
         labels.pop("numbers", None)
         return {
+            **{name: value for name, value in vars(self).items() if name not in stale},
             "_net": net,
             "_built_with": {n: clone(getattr(self, n), safe=False) for n in names},
             "module_": net.module_,

@@ -64,7 +64,12 @@ def test_bands_are_the_spread_over_folds():
 
 def test_parameters_with_the_most_values_are_drawn(search):
     display = SearchDisplay.from_search(search)
-    assert list(display.table.columns) == [NEIGHBORS, P, "mean", "std"]
+    assert list(display.table.columns) == [
+        NEIGHBORS,
+        P,
+        "mean_test_score",
+        "std_test_score",
+    ]
 
 
 def test_values_that_are_no_numbers_stand_in_their_order():
@@ -88,13 +93,24 @@ def test_candidates_that_failed_are_gaps():
     assert np.isfinite(line.get_ydata()[1:]).all()
 
 
+def test_a_parameter_that_some_candidates_lack_is_at_its_default():
+    grids = [{NEIGHBORS: [1, 5]}, {WEIGHTS: ["distance"]}]
+    search = GridSearchCV(KNN, grids, cv=3).fit(*load_iris(return_X_y=True))
+    display = SearchDisplay.from_search(search, NEIGHBORS)
+    labels = [label.get_text() for label in display.ax_.get_xticklabels()]
+    assert labels == ["1", "5", "default"]
+
+
 def test_metric_of_several():
     options = {"scoring": ["accuracy", "f1_macro"], "refit": "f1_macro", "cv": 3}
     search = RandomizedSearchCV(KNN, GRID, n_iter=4, random_state=0, **options)
     search.fit(*load_iris(return_X_y=True))
     assert SearchDisplay.from_search(search).metric == "f1_macro"
     display = SearchDisplay.from_search(search, NEIGHBORS, metric="accuracy")
-    assert display.table["mean"].max() == search.cv_results_["mean_test_accuracy"].max()
+    assert (
+        display.table["mean_test_score"].max()
+        == search.cv_results_["mean_test_accuracy"].max()
+    )
     with pytest.raises(ValueError, match=r"`metric` must be one of \['accuracy'"):
         SearchDisplay.from_search(search, metric="auc")
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+_MEAN, _STD = "mean_test_score", "std_test_score"
 _WIDE = 30  # ratio of numbers from which on their axis is logarithmic
 
 
@@ -18,7 +19,7 @@ class SearchDisplay:
     Parameters
     ----------
     table : DataFrame of shape (n_points, n_params + 2)
-        A column for each parameter, "mean" and "std".
+        A column for each parameter, "mean_test_score" and "std_test_score".
     metric : str, default="score"
         What the scores are.
 
@@ -64,7 +65,8 @@ class SearchDisplay:
             Parameters for the axis and, if there are two, for the lines. None takes
             those with the most values.
         metric : str, default=None
-            Which score, where the search has several. None takes that of `refit`.
+            Which score, where the search has several. None takes that of `refit`, or
+            the first where `refit` names none.
         ax : matplotlib Axes, default=None
             None makes a new figure.
 
@@ -80,14 +82,14 @@ class SearchDisplay:
         check_is_fitted(search, "cv_results_")
         results = search.cv_results_
         metric = _metric_of(search, metric)
-        candidates = pd.DataFrame(list(results["params"])).map(_plain)
+        candidates = _table_of(results["params"])
         names = _chosen(candidates, params)
         scores = {
-            part: np.asarray(results[f"{part}_test_{metric}"], dtype=float)
-            for part in ("mean", "std")
+            column: np.asarray(results[f"{part}_{metric}"], dtype=float)
+            for column, part in ((_MEAN, "mean_test"), (_STD, "std_test"))
         }
         table = candidates[names].assign(**scores)
-        best = table.sort_values("mean", ascending=False, kind="stable")
+        best = table.sort_values(_MEAN, ascending=False, kind="stable")
         best = best.drop_duplicates(names).sort_index()
         return cls(best.reset_index(drop=True), metric=metric).plot(ax)
 
@@ -109,14 +111,14 @@ class SearchDisplay:
             _, ax = plt.subplots(layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
         self.lines_, self.bands_ = {}, {}
-        name, *others = [n for n in self.table if n not in ("mean", "std")]
+        name, *others = [n for n in self.table if n not in (_MEAN, _STD)]
         values = self._begin_axis(name)
         parts = {None: self.table}
         if others:
             parts = dict(list(self.table.groupby(others[0], sort=False)))
         for i, (value, part) in enumerate(parts.items()):
             points = part.assign(x=part[name].map(values)).sort_values("x")
-            x, mean, std = points["x"], points["mean"], points["std"]
+            x, mean, std = points["x"], points[_MEAN], points[_STD]
             label = None if value is None else str(value)
             (self.lines_[value],) = ax.plot(x, mean, ".-", color=f"C{i}", label=label)
             self.bands_[value] = ax.fill_between(
@@ -162,6 +164,16 @@ def _chosen(candidates, params):
             f"`params` must be one or two of {list(counts)}, got {params!r}."
         )
     return names
+
+
+def _table_of(candidates):
+    """Return a column for each parameter; some candidates may lack one."""
+    names = dict.fromkeys(name for params in candidates for name in params)
+    columns = {
+        name: [_plain(params.get(name, "default")) for params in candidates]
+        for name in names
+    }
+    return pd.DataFrame(columns, dtype=object)
 
 
 def _plain(value):
