@@ -40,7 +40,7 @@ def test_every_layer_is_what_the_modules_compute(vae, digits):
     X, _ = digits
     module = vae.module_
     with torch.no_grad():
-        hidden = module._standardized(torch.from_numpy(X[:128]))
+        hidden = module.standardized(torch.from_numpy(X[:128]))
         for i, layer in enumerate(module.encoder):
             hidden = layer(hidden)
             actual = vae.extract(X[:128], f"encoder.{i}")[f"encoder.{i}"]

@@ -20,13 +20,13 @@ from skvae import (
     ResNet,
     SupervisedAAE,
 )
+from skvae._engine.program import Drawn, Recorder
 from skvae.nn import (
     Gaussian,
     GaussianMixture,
     Laplace,
     Noise,
     Normal,
-    StackedNoise,
     SwissRoll,
     Uniform,
 )
@@ -149,15 +149,19 @@ def at_once(modules, phase):
     parameters, buffers = stack_module_state(losses)
     trained = {name: parameters.pop(name) for name in losses[0].trained_by(phase)}
     streams = generators()
+    recorder = Recorder("cpu")
+    X, y, epochs = batches()
+    losses[0](phase, X[0], y[0], noise=recorder, epoch=epochs[0])
+    drawn = [torch.stack([draw(g) for g in streams]) for draw in recorder.draws]
 
-    def run(trained, others, index, X, y, epoch):
-        options = {"noise": StackedNoise(streams, index), "epoch": epoch}
+    def run(trained, others, drawn, X, y, epoch):
+        options = {"noise": Drawn(drawn, "cpu"), "epoch": epoch}
         return functional_call(losses[0], trained | others, (phase, X, y), options)
 
     # What changes in place, as vectors of spectral norms do, has to be an argument.
     steps = vmap(grad(run, has_aux=True))
     others = parameters | buffers
-    gradients, terms = steps(trained, others, torch.arange(N_NETWORKS), *batches())
+    gradients, terms = steps(trained, others, drawn, X, y, epochs)
     moved = {
         name: adams_first_step(value, gradients[name])
         for name, value in trained.items()

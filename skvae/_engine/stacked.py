@@ -4,7 +4,6 @@ Each takes the steps that it takes alone, with its own data, random numbers, rat
 end. What differs is the order of sums within matrix products.
 """
 
-import copy
 import math
 import time
 from collections import defaultdict
@@ -15,19 +14,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.fx.experimental.proxy_tensor import make_fx
-from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 from .._fingerprint import fingerprint
 from .._random import child_seed
-from ..nn import Noise
+from .program import Template, names_of, tensors_of
 
 _LARGE = 2**24  # multiply-adds of a step from which on a stack gains nothing
 _MOST_WEIGHTS = 2**21  # in a stack: with more, they no longer stay in the cache
 _FEWEST = 8  # networks in a stack, if there are so many
 _FEW = 0.75  # share of a stack that is left when it is worth making a smaller one
-_OFTEN = 50  # steps from which on it is worth tracing what they do
 _VALIDATION = 2**32 - 1
 _OF_TORCH = frozenset(vars(nn.Module()))
 
@@ -119,7 +114,8 @@ class StackedTrainer:
         self.sizes += map(len, stacks)
         if len(trainings) == 1:
             return
-        net, template = trainings[0].net, _Template(trainings)
+        net = trainings[0].net
+        template = Template(net)
         with net.threads(len(stacks[0]) * net.batch_size):
             for stack in stacks:
                 _try_to_train(stack, template, go_on)
@@ -237,7 +233,7 @@ class Stack:
         self.template = template
         self.nets = [training.net for training in trainings]
         self.device = template.device
-        tensors = [_tensors(net.module_) for net in self.nets]
+        tensors = [tensors_of(net.module_) for net in self.nets]
         self.tensors = {
             name: torch.stack([each[name].detach() for each in tensors])
             for name in tensors[0]
@@ -246,6 +242,12 @@ class Stack:
             phase: _Phase(phase, self.nets, self.tensors)
             for phase in self.nets[0].optimizers_
         }
+        data = [(training.X, training.y) for training in trainings]
+        self.samples = _Samples(self.nets, data)
+        self.held_out = None
+        if trainings[0].held_out is not None:
+            held_out = [training.held_out for training in trainings]
+            self.held_out = _Samples(self.nets, held_out)
 
     def run_epoch(self, epoch):
         """Train for an epoch; return the mean of each term over samples, by network."""
@@ -264,7 +266,7 @@ class Stack:
         weights = np.broadcast_to(np.array(sizes)[:, None], values.shape)
         means = np.average(values, axis=0, weights=weights)
         means = dict(zip(terms, means.tolist(), strict=True))
-        if self.trainings[0].held_out is not None:
+        if self.held_out is not None:
             means["valid_loss"] = self._validation_losses()
         return means
 
@@ -272,13 +274,12 @@ class Stack:
         """Return the loss of each network on its held-out samples."""
         self.template.module.eval()
         self._seed(_VALIDATION)
-        sizes = [len(training.held_out[0]) for training in self.trainings]
+        sizes = self.held_out.sizes
         losses = np.zeros(len(self.nets))
         for members in _alike(sizes):
             n_samples = sizes[members[0]]
             for rows in torch.arange(n_samples).split(self.nets[0].batch_size):
-                data = [self.trainings[i].held_out for i in members]
-                X, y = self._picked(data, [rows] * len(data))
+                X, y = self.held_out.take(members, rows.expand(len(members), -1))
                 terms, _ = self._run(None, members, X, y, 1)
                 losses[members] += terms["loss"].double().cpu().numpy() * len(rows)
             losses[members] /= n_samples
@@ -292,7 +293,7 @@ class Stack:
 
     def write_back(self, i):
         """Give a network what it has become: weights and the state of its Adams."""
-        own = _tensors(self.nets[i].module_)
+        own = tensors_of(self.nets[i].module_)
         for name, tensor in own.items():
             tensor.copy_(self.tensors[name][i])
         for phase in self.phases.values():
@@ -310,11 +311,9 @@ class Stack:
         for name, phase in self.phases.items():
             found = {}
             for members in groups:
-                data = [(self.trainings[i].X, self.trainings[i].y) for i in members]
                 rows = [step[i].get(name, step[i][None]) for i in members]
-                terms, gradients = self._run(
-                    name, members, *self._picked(data, rows), epoch
-                )
+                X, y = self.samples.take(members, torch.stack(rows))
+                terms, gradients = self._run(name, members, X, y, epoch)
                 phase.collect(members, gradients)
                 if len(groups) == 1:
                     found = terms
@@ -327,12 +326,6 @@ class Stack:
                 found["loss"] = log["loss"] + found["loss"]
             log |= found
         return log
-
-    def _picked(self, data, rows):
-        """Stack the rows of the samples of several networks, and of their classes."""
-        X, y = zip(*data, strict=True)
-        labels = None if y[0] is None else _take(y, rows).to(self.device)
-        return _take(X, rows).to(self.device), labels
 
     def _run(self, phase, members, X, y, epoch):
         """Return the terms of some networks, given by number, and their gradients."""
@@ -349,6 +342,43 @@ class Stack:
         return results
 
 
+class _Samples:
+    """Standardized samples of several networks, and their classes.
+
+    What networks have in common is there once.
+    """
+
+    def __init__(self, nets, data):
+        self._device = torch.device(nets[0].device)
+        blocks, starts = [], []
+        for net, (X, y) in zip(nets, data, strict=True):
+            standardized = net.module_.standardized(X.to(self._device))
+            block = standardized.to(X.device), y
+            same = next((i for i, old in enumerate(blocks) if _equal(old, block)), None)
+            if same is None:
+                same = len(blocks)
+                blocks.append(block)
+            starts.append(sum(len(X) for X, _ in blocks[:same]))
+        X, y = zip(*blocks, strict=True)
+        self._X = torch.cat(X)
+        self._y = None if y[0] is None else torch.cat(y)
+        self._starts = torch.tensor(starts, device=self._X.device)
+        self.sizes = [len(X) for X, _ in data]
+
+    def take(self, members, rows):
+        """Return samples and classes of some networks, given by number.
+
+        Parameters
+        ----------
+        members : list of int
+        rows : Tensor of shape (n_members, n_samples), int64
+        """
+        places = (self._starts[members].unsqueeze(1) + rows).flatten()
+        X = self._X.index_select(0, places).unflatten(0, rows.shape)
+        y = None if self._y is None else self._y[places].view(rows.shape)
+        return X.to(self._device), None if y is None else y.to(self._device)
+
+
 class _Phase:
     """What a phase trains, and how.
 
@@ -358,7 +388,7 @@ class _Phase:
 
     def __init__(self, name, nets, tensors):
         self.name = name
-        trained = _names_of(nets[0].module_, nets[0].optimizers_[name])
+        trained = names_of(nets[0].module_, nets[0].optimizers_[name])
         self._tensors = {key: tensors[key] for key in trained}
         self._steps = {key: torch.zeros_like(tensors[key]) for key in trained}
         fused = torch.device(nets[0].device).type in ("cpu", "cuda")
@@ -412,210 +442,14 @@ class _Phase:
             }
 
 
-class _Template:
-    """A module that takes the tensors of any network of a structure in turn."""
-
-    def __init__(self, trainings):
-        net = trainings[0].net
-        self.module = copy.deepcopy(net.module_)
-        self.device = torch.device(net.device)
-        self.buffers = [name for name, _ in self.module.named_buffers()]
-        self._batch_size = net.batch_size
-        self._n_epochs = sum(training.epochs for training in trainings)
-        self._n_samples = len(trainings[0].index[None])
-        self._programs = {}
-        self._trained = {
-            phase: _names_of(net.module_, optimizer)
-            for phase, optimizer in net.optimizers_.items()
-        }
-        self._places = {}
-        for name, tensor in _tensors(self.module).items():
-            path, _, leaf = name.rpartition(".")
-            part = self.module.get_submodule(path)
-            delattr(part, leaf)
-            setattr(part, leaf, tensor.detach())  # no parameter or buffer any more
-            self._places[name] = part, leaf
-
-    def program(self, phase, X):
-        """Return what computes a phase for as many networks and samples as X has."""
-        key = phase, X.shape
-        if key not in self._programs:
-            n_networks, n_samples = X.shape[:2]
-            n_steps = self._n_epochs // n_networks
-            if n_samples == self._batch_size:
-                n_steps *= self._n_samples // n_samples
-            trained = self._trained.get(phase, [])
-            self._programs[key] = _Program(self, phase, trained, n_steps >= _OFTEN)
-        return self._programs[key]
-
-    def losses(self, tensors, phase, *data, **options):
-        for name, tensor in tensors.items():
-            setattr(*self._places[name], tensor)
-        if phase is None:
-            del options["epoch"]
-            return {"loss": self.module.held_out_loss(*data, **options)}
-        terms = self.module.losses(phase, *data, **options)
-        scale = self.module.gradient_scale(phase)
-        return terms | {"": terms["loss"] if scale is None else terms["loss"] * scale}
-
-
-class _Program:
-    """Computes terms and gradients of a phase, for networks and batches of one size.
-
-    The first call finds out what random numbers the losses draw. Where it is worth the
-    time, the whole computation is traced: what runs then are the products and sums of
-    forward and backward pass one after the other, without autograd, `vmap` and modules.
-    """
-
-    def __init__(self, template, phase, trained, is_traced):
-        self._template = template
-        self._phase = phase
-        self._trained = trained
-        self._is_traced = is_traced
-        self._device = template.device
-        self._draws = None
-        self._compute = self._terms_and_gradients
-
-    def __call__(self, generators, tensors, X, y, epoch):
-        epoch = torch.tensor(float(epoch), device=self._device)
-        if self._draws is None:
-            self._draws = self._draws_for(tensors, X, y, epoch)
-        drawn = [
-            torch.stack([draw(generator) for generator in generators]).to(self._device)
-            for draw in self._draws
-        ]
-        arguments = tensors, X, y, drawn, epoch
-        if self._is_traced:
-            self._compute = self._traced(*arguments)
-            self._is_traced = False
-        terms, gradients = self._compute(*arguments)
-        return terms, gradients
-
-    def _traced(self, tensors, *arguments):
-        def compute(tensors, X, y, drawn, epoch):
-            return self._terms_and_gradients(tensors, X, y, drawn, epoch)
-
-        changed = {name: tensors[name].clone() for name in self._template.buffers}
-        return make_fx(compute)(tensors | changed, *arguments)
-
-    def _draws_for(self, tensors, X, y, epoch):
-        """Return functions that draw from a generator, in the order of their calls."""
-        recorder = _Recorder(self._device)
-        first = {name: tensor[0].clone() for name, tensor in tensors.items()}
-        y = None if y is None else y[0]
-        self._template.losses(first, self._phase, X[0], y, noise=recorder, epoch=epoch)
-        return recorder.draws
-
-    def _terms_and_gradients(self, tensors, X, y, drawn, epoch):
-        def losses(tensors, X, y, drawn):
-            noise = _Drawn(drawn, self._device)
-            return self._template.losses(
-                tensors, self._phase, X, y, noise=noise, epoch=epoch
-            )
-
-        trained = {
-            name: tensors[name].detach().requires_grad_() for name in self._trained
-        }
-        with torch.enable_grad(), _FastLinear():
-            dims = 0, 0, None if y is None else 0, 0
-            terms = torch.vmap(losses, in_dims=dims)(tensors | trained, X, y, drawn)
-            gradients = []
-            if trained:
-                total = terms.pop("").sum()
-                gradients = torch.autograd.grad(total, list(trained.values()))
-        return {name: value.detach() for name, value in terms.items()}, gradients
-
-
-class _Recorder(Noise):
-    """Notes which functions draw."""
-
-    def __init__(self, device):
-        super().__init__(torch.Generator(device))
-        self.draws = []
-
-    def draw(self, function):
-        self.draws.append(function)
-        return super().draw(function)
-
-
-class _Drawn(Noise):
-    """Gives numbers that were drawn before."""
-
-    def __init__(self, drawn, device):
-        self._drawn = iter(drawn)
-        self.device = device
-
-    def draw(self, function):
-        return next(self._drawn)
-
-
-class _FastLinear(TorchFunctionMode):
-    """Computes `linear` of many networks in fewer passes than `vmap` does."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func is functional.linear and len(args) == 3 and args[0].dim() == 2:
-            return _Linear.apply(*args)
-        return func(*args, **(kwargs or {}))
-
-
-class _Linear(torch.autograd.Function):
-    """A linear map, of which PyTorch calls `vmap` for all networks at once."""
-
-    @staticmethod
-    def forward(X, weight, bias):
-        return functional.linear(X, weight, bias)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        raise NotImplementedError
-
-    @staticmethod
-    def vmap(info, in_dims, *tensors):
-        stacked = [
-            tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor
-            for tensor, dim in zip(tensors, in_dims, strict=True)
-        ]
-        return _StackedLinear.apply(*stacked), 0
-
-
-class _StackedLinear(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, X, weight, bias):
-        ctx.save_for_backward(X, weight)
-        return torch.baddbmm(bias.unsqueeze(1), X, weight.mT)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        X, weight = ctx.saved_tensors
-        of_X, of_weight, of_bias = None, None, None
-        if ctx.needs_input_grad[0]:
-            of_X = torch.bmm(gradient, weight)
-        if ctx.needs_input_grad[1]:
-            of_weight, of_bias = torch.bmm(gradient.mT, X), gradient.sum(1)
-        return of_X, of_weight, of_bias
-
-
-def _take(tensors, rows):
-    """Stack the rows of several tensors."""
-    shape = len(tensors), len(rows[0]), *tensors[0].shape[1:]
-    taken = tensors[0].new_empty(shape)
-    for tensor, part, out in zip(tensors, rows, taken, strict=True):
-        torch.index_select(tensor, 0, part, out=out)
-    return taken
+def _equal(some, others):
+    return all(
+        a is b or (a is not None and b is not None and torch.equal(a, b))
+        for a, b in zip(some, others, strict=True)
+    )
 
 
 def _alike(sizes):
     """Group numbers of networks by the size of something."""
     order = np.argsort(sizes, kind="stable").tolist()
     return [list(group) for _, group in groupby(order, key=sizes.__getitem__)]
-
-
-def _tensors(module):
-    return dict([*module.named_parameters(), *module.named_buffers()])
-
-
-def _names_of(module, optimizer):
-    """Name the parameters that an optimizer steps."""
-    names = {id(tensor): name for name, tensor in module.named_parameters()}
-    (group,) = optimizer.param_groups
-    return [names[id(parameter)] for parameter in group["params"]]

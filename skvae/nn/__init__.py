@@ -23,7 +23,7 @@ from ._likelihoods import (
 )
 from ._mlp import ACTIVATIONS, mlp_decoder, mlp_encoder
 from ._modules import AEModule, VAEModule, kl_divergence
-from ._noise import Noise, StackedNoise
+from ._noise import Noise
 from ._priors import (
     PRIORS,
     GaussianMixture,
@@ -59,7 +59,6 @@ __all__ = [
     "Sampler",
     "SpectralLinear",
     "SquaredError",
-    "StackedNoise",
     "SupervisedAAEModule",
     "SwissRoll",
     "Uniform",

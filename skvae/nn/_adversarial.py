@@ -162,7 +162,7 @@ class AAEModule(AEModule):
         y : Tensor of shape (n_samples,), int64, or None
             Classes, for decoders that are told them.
         """
-        X = self._standardized(X)
+        X = self.standardized(X)
         codes = self._codes(X)
         raw = self.decoder(self._to_decode(codes["mu"], codes, y))
         return -self.likelihood.nll(X, raw)
@@ -417,7 +417,7 @@ class AAEClassifierModule(AAEClustererModule):
         loss = super().held_out_loss(X, y, noise=noise)
         if y is None:
             return loss
-        logits = self._logits_of_labelled(self._standardized(X))
+        logits = self._logits_of_labelled(self.standardized(X))
         wrong = F.cross_entropy(logits, y, ignore_index=-1, reduction="sum")
         return loss + wrong / len(X)
 

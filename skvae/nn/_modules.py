@@ -37,6 +37,7 @@ class AEModule(nn.Module):
 
     decodes_classes: ClassVar[bool] = False  # whether the decoder gets them one-hot
     labelled_phases: ClassVar[tuple[str, ...]] = ()  # train on samples with a label
+    is_standardized: bool = False  # whether data come as `standardized` gives them
     shift: Tensor
     spread: Tensor
     _inverse_unit: Tensor | None
@@ -81,7 +82,18 @@ class AEModule(nn.Module):
         names : collection of str or None
             Those of `code_sizes` that are wanted; None takes all.
         """
-        return self._codes(self._standardized(X), names)
+        return self._codes(self.standardized(X), names)
+
+    def standardized(self, X: Tensor) -> Tensor:
+        """Return what the networks work on, of single precision.
+
+        The mean is taken away in the precision of `shift`, so that large offsets are
+        not lost.
+        """
+        precision = self.spread.dtype
+        if self.likelihood.standardize and not self.is_standardized:
+            return (X - self.shift).to(precision) / self.spread
+        return X.to(precision)
 
     def decode(self, Z: Tensor) -> Tensor:
         """Return the mean of the data for the decoder's input (n_samples, n_inputs).
@@ -138,7 +150,7 @@ class AEModule(nn.Module):
         """
         noise = noise or Noise(device=self.spread.device)
         with drawing_from(noise):
-            return self._losses(phase, self._standardized(X), y, noise, epoch)
+            return self._losses(phase, self.standardized(X), y, noise, epoch)
 
     def held_out_loss(
         self,
@@ -152,7 +164,7 @@ class AEModule(nn.Module):
 
     def log_likelihood(self, X: Tensor) -> Tensor:
         """Return log p(x | mu(x)) per sample in nats, of shape (n_samples,)."""
-        X = self._standardized(X)
+        X = self.standardized(X)
         codes = self._codes(X)
         return -self.likelihood.nll(X, self.decoder(codes["mu"]))
 
@@ -181,13 +193,6 @@ class AEModule(nn.Module):
         hidden = self.encoder(X).flatten(1)
         names = self.code_sizes if names is None else names
         return {name: getattr(self, name)(hidden) for name in names}
-
-    def _standardized(self, X: Tensor) -> Tensor:
-        """Centre in the precision of `shift`, so that large offsets are not lost."""
-        precision = self.spread.dtype
-        if self.likelihood.standardize:
-            return (X - self.shift).to(precision) / self.spread
-        return X.to(precision)
 
 
 class VAEModule(AEModule):
@@ -252,7 +257,7 @@ class VAEModule(AEModule):
         noise : Tensor of shape (n_samples, n_components)
             Standard normal.
         """
-        X = self._standardized(X)
+        X = self.standardized(X)
         codes = self._codes(X)
         nll = self.likelihood.nll(X, self.decoder(self.draw(codes, noise)))
         return -nll - kl_divergence(codes).sum(1)
@@ -266,7 +271,7 @@ class VAEModule(AEModule):
         noise : Tensor of shape (n_samples, n_draws, n_components)
             Standard normal.
         """
-        X = self._standardized(X)
+        X = self.standardized(X)
         codes = self._codes(X)
         total = X.new_full(X.shape[:1], -math.inf)
         for draw in noise.unbind(1):

@@ -1,6 +1,6 @@
 """Where the random numbers of a training step come from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -76,82 +76,6 @@ class Noise:
         """
         bounds = weights.cumsum(0)
         return (self.uniform(n_draws, 1) >= bounds[:-1] / bounds[-1]).sum(1)
-
-
-class StackedNoise(Noise):
-    """The noise of one among many networks that are trained under `torch.vmap`.
-
-    Each network gets the numbers that it would get alone, with `Noise` of its own
-    generator.
-
-    Parameters
-    ----------
-    generators : sequence of torch.Generator
-        One per network.
-    index : Tensor of shape (), int64
-        Number of the network. Map ``torch.arange(len(generators))`` over the networks,
-        and keep it on the CPU: reading it from elsewhere would wait for the device.
-    device : torch.device, str or None, default=None
-        As in `Noise`.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skvae.nn import Noise, StackedNoise
-    >>> generators = [torch.Generator().manual_seed(seed) for seed in (3, 5)]
-    >>> def draw(index):
-    ...     return StackedNoise(generators, index).normal(2)
-    >>> stacked = torch.vmap(draw)(torch.arange(2))
-    >>> alone = Noise(torch.Generator().manual_seed(5)).normal(2)
-    >>> torch.equal(stacked[1], alone)
-    True
-    """
-
-    def __init__(
-        self,
-        generators: Sequence[torch.Generator],
-        index: Tensor,
-        device: torch.device | str | None = None,
-    ) -> None:
-        self._generators = generators
-        self._index = index
-        self.device = torch.device(device or generators[0].device)
-
-    def draw(self, function: Callable[[torch.Generator], Tensor]) -> Tensor:
-        draw: Callable[..., Tensor] = _Draw.apply
-        drawn = draw(self._index, function, self._generators)
-        return drawn.to(self.device)
-
-
-class _Draw(torch.autograd.Function):
-    """Draws of each network by its number; PyTorch calls `vmap` for all at once."""
-
-    @staticmethod
-    def forward(
-        index: Tensor,
-        function: Callable[[torch.Generator], Tensor],
-        generators: Sequence[torch.Generator],
-    ) -> Tensor:
-        return function(generators[int(index)])
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        ctx.mark_non_differentiable(output)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, None]:
-        return None, None, None
-
-    @staticmethod
-    def vmap(
-        info: Any,
-        in_dims: Any,
-        index: Tensor,
-        function: Callable[[torch.Generator], Tensor],
-        generators: Sequence[torch.Generator],
-    ) -> tuple[Tensor, int]:
-        draws = [function(generators[i]) for i in index.tolist()]
-        return torch.stack(draws), 0
 
 
 _current: ContextVar[Noise | None] = ContextVar("_current", default=None)
