@@ -9,6 +9,7 @@ import pytest
 import torch
 from cases import parametrize
 from joblib import Parallel, delayed
+from numpy.testing import assert_allclose
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import FitFailedWarning
@@ -53,7 +54,7 @@ def data():
 
 @pytest.fixture
 def sizes(monkeypatch):
-    """Collect the sizes of the stacks that are trained."""
+    """Collect the sizes of the stacks that one thread trains."""
     found = []
     train = stacked._train
 
@@ -62,7 +63,10 @@ def sizes(monkeypatch):
         train(trainings, *others)
 
     monkeypatch.setattr(stacked, "_train", recorded)
-    return found
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield found
+    torch.set_num_threads(before)
 
 
 def vae(**parameters):
@@ -135,16 +139,16 @@ def test_each_network_becomes_what_it_becomes_alone(model, grid, data, sizes):
     for one, other in zip(together, alone, strict=True):
         assert one.n_iter_ == other.n_iter_
         for name in one.history_[0].keys() - {"dur"}:
-            np.testing.assert_allclose(
+            assert_allclose(
                 [row[name] for row in one.history_],
                 [row[name] for row in other.history_],
                 rtol=1e-4,
                 atol=1e-6,
             )
-            np.testing.assert_allclose(
+            assert_allclose(
                 one.history_[0][name], other.history_[0][name], rtol=2e-6, atol=1e-7
             )
-        np.testing.assert_allclose(
+        assert_allclose(
             one.transform(X[:9]), other.transform(X[:9]), rtol=1e-3, atol=1e-4
         )
         weights = one.module_.state_dict()
@@ -152,9 +156,7 @@ def test_each_network_becomes_what_it_becomes_alone(model, grid, data, sizes):
             torch.testing.assert_close(weights[name], values, rtol=1e-3, atol=1e-3)
         one.partial_fit(X, y)
         other.partial_fit(X, y)
-        np.testing.assert_allclose(
-            one.loss_curve_[-1], other.loss_curve_[-1], rtol=1e-3
-        )
+        assert_allclose(one.loss_curve_[-1], other.loss_curve_[-1], rtol=1e-3)
 
 
 GRID = {
@@ -167,13 +169,23 @@ GRID = {
 def assert_same_scores(search, expected):
     for name in expected.cv_results_:
         if "time" not in name and not name.startswith("param"):
-            np.testing.assert_allclose(
+            assert_allclose(
                 *(found.cv_results_[name] for found in (search, expected)),
                 rtol=1e-4,
                 atol=1e-4,
                 err_msg=name,
             )
     assert search.best_params_ == expected.best_params_
+
+
+def test_each_thread_trains_a_stack(data, sizes):
+    X, y = data
+    search = StackedGridSearchCV(classifier(), {"vae__beta": np.arange(6)}, cv=3)
+    expected = search.fit(X, y).cv_results_["mean_test_score"]
+    torch.set_num_threads(2)
+    assert_allclose(search.fit(X, y).cv_results_["mean_test_score"], expected)
+    assert sizes == [18, 9, 9]
+    assert torch.get_num_threads() == 2
 
 
 def test_search_has_the_scores_of_scikit_learns(data, sizes):
@@ -214,7 +226,7 @@ def test_nested_search_is_one_queue(data, sizes):
     assert sum(sizes) == 3 * 2 * 2 + 3 + 3
     assert max(sizes) >= 6
     expected = cross_validate(GridSearchCV(classifier(), grid, cv=KFold(2)), X, y, cv=3)
-    np.testing.assert_allclose(scores["a"]["test_score"], expected["test_score"])
+    assert_allclose(scores["a"]["test_score"], expected["test_score"])
     assert scores["b"]["test_score"].shape == (3,)
 
 
@@ -334,6 +346,10 @@ def test_an_error_of_the_trainer_reaches_each_fit(data, monkeypatch):
     search = StackedGridSearchCV(classifier(), {}, cv=2, error_score="raise")
     with pytest.raises(MemoryError, match="no room"):
         search.fit(*data)
+    search.set_params(param_grid={"vae__beta": [0.1, 1.0, 2.0]}, error_score=np.nan)
+    with pytest.raises(ValueError, match="All the 6 fits failed") as failure:
+        search.fit(*data)
+    assert str(failure.value).count("MemoryError: no room") < 2  # all failed alike
 
 
 def test_verbose_counts_networks_and_stacks(data, capsys):

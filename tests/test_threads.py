@@ -57,10 +57,10 @@ def test_threads_are_put_back_after_an_error():
 
 
 def test_threads_are_put_back_after_ctrl_c_at_the_start(monkeypatch):
-    def interrupted(number):
+    def interrupted(**options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(threads, "_set_for_new_threads", interrupted)
+    monkeypatch.setattr(threads, "Thread", interrupted)
     with pytest.raises(KeyboardInterrupt), threads_for(SMALL):
         pass
     assert torch.get_num_threads() == 2

@@ -36,12 +36,12 @@ class Outcome:
         try:
             self._result = function()
         except Exception as error:
-            self._error = error
+            self._error, self._traceback = error, error.__traceback__
         self.is_there = True
 
     def get(self):
-        if self._error is not None:
-            raise self._error
+        if self._error is not None:  # else each that waits would add to the traceback
+            raise self._error.with_traceback(self._traceback)
         return self._result
 
 
@@ -140,7 +140,7 @@ class Crew:
                 self._train(trainings, self._go_on)
             except Exception as error:  # else nobody would wake those that wait
                 for training in trainings:
-                    training.error = error
+                    training.fail(error)
             self._ready.extend(turn for _, turn in waiting)
 
     def _next_tasks(self):

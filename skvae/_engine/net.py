@@ -203,8 +203,7 @@ class Net(Inference, NeuralNet):
         if crew is not None and can_stack(self):
             training = Training(self, X, y, index, held_out, epochs, stopping)
             crew.train(training)
-            if training.error is not None:
-                raise training.error
+            training.raise_error()
             if training.is_done:
                 return self
         weights = list(self.module_.state_dict().values())

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields
+from functools import cache
 from importlib.metadata import version
 from pickle import PicklingError
 from typing import Any, NamedTuple
@@ -132,8 +133,7 @@ class Plan:
             data += self.share, self.groups
         state = None if self.earlier is None else self.earlier.get_state()
         end = self.n_epochs, self.stopping, self.seed if self.repeats else None
-        versions = version("skvae"), version("torch")
-        return key_of(versions, fingerprint((hashes, data, state, end)))
+        return key_of(_versions(), fingerprint((hashes, data, state, end)))
 
     def hold_out(self):
         """Return the rows to train on, and what to validate on, None for nothing.
@@ -176,6 +176,12 @@ class Plan:
                 "or set early_stopping=False."
             )
         return np.append(index, back).astype(int), np.setdiff1d(held_out, back)
+
+
+@cache
+def _versions():
+    """Return the versions on which the result of a training depends."""
+    return version("skvae"), version("torch")
 
 
 def _hashed(value, parameter):

@@ -6,9 +6,10 @@ end. What differs is the order of sums within matrix products.
 
 import math
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, repeat
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import nn
 from .._fingerprint import fingerprint
 from .._random import child_seed
 from .program import Template, names_of, tensors_of
+from .threads import use_threads
 
 _LARGE = 2**24  # multiply-adds of a step from which on a stack gains nothing
 _MOST_WEIGHTS = 2**21  # in a stack: with more, they no longer stay in the cache
@@ -43,6 +45,7 @@ class Training:
     epochs : int
     stopping : EarlyStopping or None
     error : Exception or None
+        Why the training failed, if it did.
     is_done : bool
         False if the net is to be trained alone.
     """
@@ -56,6 +59,15 @@ class Training:
     stopping: Any
     error: Any = None
     is_done: bool = False
+
+    def fail(self, error):
+        """Note why the training failed; one error may be that of many trainings."""
+        self.error, self._traceback = error, error.__traceback__
+
+    def raise_error(self):
+        """Raise the error, if there is one, as it was when it was noted."""
+        if self.error is not None:
+            raise self.error.with_traceback(self._traceback)
 
     def begin(self):
         self.net.interrupted_ = False
@@ -92,41 +104,54 @@ class StackedTrainer:
     def train(self, trainings, go_on):
         """Train nets, and note in each training what came of it.
 
+        Stacks are trained side by side, which uses several threads better than the
+        products of one stack do.
+
         Parameters
         ----------
         trainings : list of Training
         go_on : callable
-            Called before each epoch. What it raises ends all.
+            Called before each epoch, by any thread. What it raises ends all.
         """
         alike = defaultdict(list)
         for training in trainings:
             alike[structure_of(training)].append(training)
-        before = torch.get_num_threads()
-        torch.set_num_threads(self._n_threads)
-        try:
-            for group in alike.values():
-                self._train_alike(group, go_on)
-        finally:
-            torch.set_num_threads(before)
+        parts = [
+            part for group in alike.values() for part in self._parts_to_train(group)
+        ]
+        n_workers = min(len(parts), self._n_threads)
+        if not parts:
+            return
+        n_each = self._n_threads // n_workers
+        with ThreadPoolExecutor(n_workers, "stack", use_threads, (n_each,)) as pool:
+            deque(pool.map(_train_part, parts, repeat(go_on)), maxlen=0)
 
-    def _train_alike(self, trainings, go_on):
-        stacks = _divided(trainings)
+    def _parts_to_train(self, trainings):
+        """Divide trainings of one structure into lists of stacks, one per thread."""
+        stacks = _divided(trainings, self._n_threads)
         self.sizes += map(len, stacks)
         if len(trainings) == 1:
-            return
-        net = trainings[0].net
-        template = Template(net)
-        with net.threads(len(stacks[0]) * net.batch_size):
-            for stack in stacks:
-                _try_to_train(stack, template, go_on)
+            return []
+        n_parts = min(len(stacks), self._n_threads)
+        return [stacks[i::n_parts] for i in range(n_parts)]
 
 
-def _divided(trainings):
+def _divided(trainings, n_threads):
     """Divide trainings of one structure into stacks of about one size."""
     n_weights = sum(p.numel() for p in trainings[0].net.module_.parameters())
     most = max(_FEWEST, _MOST_WEIGHTS // n_weights)
-    size = math.ceil(len(trainings) / math.ceil(len(trainings) / most))
+    for_all = min(n_threads, len(trainings) // _FEWEST)
+    size = math.ceil(len(trainings) / max(for_all, math.ceil(len(trainings) / most)))
     return [trainings[i : i + size] for i in range(0, len(trainings), size)]
+
+
+def _train_part(stacks, go_on):
+    """Train stacks of one structure, one after the other."""
+    net = stacks[0][0].net
+    template = Template(net)
+    with net.threads(len(stacks[0]) * net.batch_size):
+        for stack in stacks:
+            _try_to_train(stack, template, go_on)
 
 
 def _try_to_train(trainings, template, go_on):
@@ -138,7 +163,7 @@ def _try_to_train(trainings, template, go_on):
         for training, n_epochs in zip(trainings, before, strict=True):
             training.is_done = False
             if len(training.net.history) > n_epochs:
-                training.error = error
+                training.fail(error)
 
 
 def structure_of(training):
@@ -174,9 +199,7 @@ def _train(trainings, template, go_on):
     for training in trainings:
         training.begin()
     stack = Stack(trainings, template)
-    at_work = range(
-        len(trainings)
-    )  # the others have ended, and are trained for nothing
+    at_work = range(len(trainings))  # others have ended, and are trained for nothing
     while at_work:
         go_on()
         if len(at_work) < _FEW * len(stack.trainings):
@@ -202,7 +225,7 @@ def _ends(stack, i, means):
     try:
         _record(net, **means)
     except ValueError as error:
-        training.error = error
+        training.fail(error)
         return True
     is_last = len(net.history) == training.last_epoch
     if stopping is not None:

@@ -32,22 +32,24 @@ def threads_for(work):
         yield
         return
     try:  # from here on, or Ctrl-C in between would leave one thread for good
-        with _switching:
-            torch.set_num_threads(1)
-            _set_for_new_threads(before)
+        use_threads(1)
         yield
     finally:
         torch.set_num_threads(before)
 
 
-def _set_for_new_threads(number):
-    """Set the number for Python threads that have not used torch yet.
+def use_threads(number):
+    """Set how many of torch's threads the calling Python thread uses, and no other.
 
-    `torch.set_num_threads` sets that of its caller and of all those.
+    `torch.set_num_threads` sets the number for its caller and for all Python threads
+    that have not used torch yet.
     """
-    other = Thread(target=torch.set_num_threads, args=(number,))
-    other.start()
-    other.join()
+    with _switching:
+        before = torch.get_num_threads()
+        torch.set_num_threads(number)
+        others = Thread(target=torch.set_num_threads, args=(before,))
+        others.start()
+        others.join()
 
 
 def _begin_as_child():
