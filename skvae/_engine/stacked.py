@@ -431,9 +431,9 @@ class _Phase:
                     else torch.stack([s[part] for s in states])
                     for part, value in states[0].items()
                 }
-        device = torch.device(nets[0].device)
-        self._rates = torch.tensor([net._rate(name) for net in nets], device=device)
-        decay = torch.tensor([net.weight_decay for net in nets], device=device)
+        options = {"dtype": torch.float32, "device": torch.device(nets[0].device)}
+        self._rates = torch.tensor([net._rate(name) for net in nets], **options)
+        decay = torch.tensor([net.weight_decay for net in nets], **options)
         self._kept = 1 - self._rates * decay if decay.any() else None
 
     def collect(self, members, gradients):
