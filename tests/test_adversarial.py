@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import sklearn
 import torch
+from joblib import Parallel, delayed
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logsumexp
 from sklearn.base import clone
@@ -33,6 +34,7 @@ from skvae import (
 )
 from skvae._engine.plan import Plan
 from skvae.inspection import prior_distance
+from skvae.model_selection import stacked_training
 from skvae.nn import GaussianMixture, Noise, Normal, SwissRoll
 
 QUICK = {"max_iter": 3, "random_state": 0}
@@ -326,15 +328,16 @@ def test_posterior_may_be_gaussian(flat):
     assert "logvar" not in AAE(**QUICK).fit(X).layer_names_
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_no_seed_diverges_or_collapses_on_defaults(seed, flat):
+def test_no_seed_diverges_or_collapses_on_defaults(flat):
     X, _ = flat
-    model = AAE(random_state=seed).fit(X)
-    assert prior_distance(model, X) < 0.15
-    error = np.square(model.reconstruct(X) - X).mean()
     pca = PCA(10).fit(X)
-    assert error < np.square(pca.inverse_transform(pca.transform(X)) - X).mean()
-    assert 0.3 < model.history_[-1]["discriminator_loss"] < 1.6
+    of_pca = np.square(pca.inverse_transform(pca.transform(X)) - X).mean()
+    with stacked_training():
+        models = Parallel()(delayed(AAE(random_state=i).fit)(X) for i in range(10))
+    for model in models:
+        assert prior_distance(model, X) < 0.15
+        assert np.square(model.reconstruct(X) - X).mean() < of_pca
+        assert 0.3 < model.history_[-1]["discriminator_loss"] < 1.6
 
 
 def test_a_discriminator_that_wins_is_reported(flat):
@@ -585,7 +588,7 @@ def test_samples_without_labels_help(digits):
     some = some_of(y, 3)
     known = some >= 0
     plain = LogisticRegression(max_iter=5000).fit(X[known], y[known])
-    model = AAEClassifier(max_iter=200, batch_size=32, random_state=0).fit(X, some)
+    model = AAEClassifier(max_iter=100, batch_size=32, random_state=0).fit(X, some)
     hidden = ~known
     assert model.score(X[hidden], y[hidden]) > plain.score(X[hidden], y[hidden]) + 0.03
 
