@@ -9,15 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from joblib import parallel_config
 from sklearn.datasets import load_digits
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _idle_workers_stay():
-    """Keep joblib's processes: one that is needed while it ends for idleness hangs."""
-    with parallel_config(backend="loky", idle_worker_timeout=3600):
-        yield
 
 
 @pytest.fixture(scope="session")
