@@ -119,9 +119,9 @@ class StackedTrainer:
         parts = [
             part for group in alike.values() for part in self._parts_to_train(group)
         ]
-        n_workers = min(len(parts), self._n_threads)
         if not parts:
             return
+        n_workers = min(len(parts), self._n_threads)
         n_each = self._n_threads // n_workers
         with ThreadPoolExecutor(n_workers, "stack", use_threads, (n_each,)) as pool:
             deque(pool.map(_train_part, parts, repeat(go_on)), maxlen=0)
