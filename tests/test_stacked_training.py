@@ -9,7 +9,7 @@ import pytest
 import torch
 from cases import parametrize
 from joblib import Parallel, delayed
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import FitFailedWarning
@@ -186,6 +186,17 @@ def test_each_thread_trains_a_stack(data, sizes):
     assert_allclose(search.fit(X, y).cv_results_["mean_test_score"], expected)
     assert sizes == [18, 9, 9]
     assert torch.get_num_threads() == 2
+
+
+def test_rates_of_numpy_are_numbers_like_others(data):
+    X, _ = data
+
+    def codes(number):
+        jobs = [vae(learning_rate=number(rate)) for rate in (1e-3, 3e-3)]
+        with stacked_training():
+            return Parallel()(delayed(job.fit_transform)(X) for job in jobs)
+
+    assert_array_equal(codes(np.float64), codes(float))
 
 
 def test_search_has_the_scores_of_scikit_learns(data, sizes):
