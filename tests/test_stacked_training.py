@@ -278,16 +278,26 @@ def test_a_loss_that_diverges_fails_its_candidate_alone(data):
     assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [False, True]
 
 
-def test_what_cannot_be_stacked_is_trained_alone(data, sizes):
-    class Refuses(Gaussian):
-        def nll(self, X, raw):
-            if raw.sum().item() > np.inf:  # `vmap` can't
-                raise AssertionError
-            return super().nll(X, raw)
+class Refuses(Gaussian):
+    def nll(self, X, raw):
+        if raw.sum().item() > np.inf:  # `vmap` can't
+            raise AssertionError
+        return super().nll(X, raw)
 
+
+class Counts(Gaussian):
+    n_calls = 0
+
+    def nll(self, X, raw):
+        self.n_calls += 1
+        return super().nll(X, raw) * self.n_calls
+
+
+@pytest.mark.parametrize("likelihood", [Refuses, Counts])
+def test_what_cannot_be_stacked_is_trained_alone(likelihood, data, sizes):
     X, y = data
     grid = {"vae__learning_rate": [1e-3, 1e-2]}
-    pipeline = classifier(likelihood=Refuses())
+    pipeline = classifier(likelihood=likelihood())
     search = StackedGridSearchCV(pipeline, grid, cv=2, refit=False).fit(X, y)
     expected = GridSearchCV(pipeline, grid, cv=2, refit=False).fit(X, y)
     assert sizes == [4]

@@ -95,11 +95,21 @@ class _Program:
         return terms, gradients
 
     def _draws_for(self, tensors, X, y, epoch):
-        """Return functions that draw from a generator, in the order of their calls."""
-        recorder = Recorder(self._template.device)
-        first = {name: tensor[0].clone() for name, tensor in tensors.items()}
+        """Return functions that draw from a generator, in the order of their calls.
+
+        Losses that differ from call to call, since something beside tensors has
+        changed, can't be written down.
+        """
         y = None if y is None else y[0]
-        self._template.losses(first, self._phase, X[0], y, noise=recorder, epoch=epoch)
+        runs = []
+        for _ in range(2):
+            recorder = Recorder(self._template.device)  # of the same seed
+            first = {name: tensor[0].clone() for name, tensor in tensors.items()}
+            options = {"noise": recorder, "epoch": epoch}
+            terms = self._template.losses(first, self._phase, X[0], y, **options)
+            runs.append(torch.stack(list(terms.values())).double())
+        if not torch.allclose(*runs, equal_nan=True):
+            raise RuntimeError("The losses have a state that is no tensor.")
         return recorder.draws
 
     def _terms_and_gradients(self, tensors, X, y, drawn, epoch):
