@@ -77,6 +77,19 @@ def classifier(**parameters):
     return make_pipeline(vae(**parameters), LogisticRegression())
 
 
+class Ties(Gaussian):
+    """Has one parameter in two places."""
+
+    def build(self, sample_shape, spread):
+        super().build(sample_shape, spread)
+        self.twin, self.part = torch.nn.Parameter(torch.zeros(1)), torch.nn.Module()
+        self.part.twin = self.twin
+
+    def nll(self, X, raw):
+        both = self.twin + 9 * self.part.twin
+        return super().nll(X, raw) * (1 + (both - 1).square())
+
+
 # Candidates of one structure, each with what may differ in it.
 CANDIDATES = {
     "rates": (VAE, {"learning_rate": [1e-3, 1e-2], "weight_decay": [0.0, 0.1]}),
@@ -86,6 +99,7 @@ CANDIDATES = {
     ),
     "epochs": (VAE, {"max_iter": [1, 2, 3, 9], "random_state": [0, 1]}),
     "scale": (AE, {"likelihood": [Gaussian(0.3), Gaussian(0.5)]}),
+    "ties": (AE, {"likelihood": [Ties()], "learning_rate": [1e-3, 3e-3]}),
     "feature": (
         AE,
         {"likelihood": [Gaussian("feature")], "weight_decay": [0.0, 10.0]},

@@ -34,13 +34,13 @@ class Template:
             phase: names_of(net.module_, optimizer)
             for phase, optimizer in net.optimizers_.items()
         }
-        self._places = {}
-        for name, tensor in tensors_of(self.module).items():
-            path, _, leaf = name.rpartition(".")
-            part = self.module.get_submodule(path)
-            delattr(part, leaf)
-            setattr(part, leaf, tensor.detach())  # no parameter or buffer any more
-            self._places[name] = part, leaf
+        self._places = {}  # more than one for tensors that are shared
+        names = {id(tensor): name for name, tensor in tensors_of(self.module).items()}
+        for part in self.module.modules():
+            for own in (part._parameters, part._buffers):
+                for leaf in [leaf for leaf in own if own[leaf] is not None]:
+                    name = names[id(own.pop(leaf))]  # an attribute like any other now
+                    self._places.setdefault(name, []).append((part, leaf))
 
     def program(self, phase, X):
         """Return what computes a phase for as many networks and samples as X has."""
@@ -51,7 +51,8 @@ class Template:
 
     def losses(self, tensors, phase, *data, **options):
         for name, tensor in tensors.items():
-            setattr(*self._places[name], tensor)
+            for place in self._places[name]:
+                setattr(*place, tensor)
         if phase is None:
             del options["epoch"]
             return {"loss": self.module.held_out_loss(*data, **options)}
