@@ -33,8 +33,9 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
     ----------
     label_smoothing : float, default=0.03
         Share of each label that is spread over all classes when the head learns it
-        (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567). Few labels are learnt
-        by heart; more smoothing keeps the probabilities further from 0 and 1.
+        (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567), so that few labels are
+        not learnt by heart. "proba" and `predict_proba` are without it: the share is
+        taken out of what the head has learnt.
     class_prior : array-like of shape (n_classes,) or None, default=None
         Shares of the classes among all samples. None takes those among the labels, or,
         if the samples without a label clearly have others, an estimate of these.
@@ -107,6 +108,7 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
         self,
         n_components=10,
         *,
+        ordered=False,
         architecture="mlp",
         image_shape=None,
         likelihood="gaussian",

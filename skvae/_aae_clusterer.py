@@ -69,6 +69,7 @@ class AAEClusterer(ClusterMixin, ClassEncoder):
         self,
         *,
         n_components=10,
+        ordered=False,
         n_clusters=8,
         architecture="mlp",
         image_shape=None,

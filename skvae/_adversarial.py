@@ -17,7 +17,6 @@ from ._validation import (
     StrOptions,
     arguments_of,
     at_least,
-    check_codes,
     check_labels,
     check_rows,
     known_labels,
@@ -106,6 +105,7 @@ class BaseAdversarial(BaseAutoencoder):
         self,
         n_components=10,
         *,
+        ordered=False,
         architecture="mlp",
         image_shape=None,
         likelihood="gaussian",
@@ -272,9 +272,9 @@ class ClassDecoder(BaseAdversarial):
             `class_prior_`.
         """
         check_is_fitted(self)
-        return self._decode_as(check_codes(X, *self.layer_names_["mu"]), y)
+        return self._decode_as(self._check_codes(X), y)
 
-    def reconstruct(self, X, y=None):
+    def reconstruct(self, X, y=None, n_components=None):
         """Encode samples, and decode their `mu` as samples of given classes.
 
         Parameters
@@ -284,8 +284,9 @@ class ClassDecoder(BaseAdversarial):
             `class_prior_`.
         """
         check_is_fitted(self)
+        self._check_prefix(n_components)
         rows, shape = check_rows(self, X, reset=False)
-        codes = self._net.extract(rows, ["mu"])["mu"]
+        codes = self._net.extract(rows, ["mu"])["mu"][:, :n_components]
         return self._decode_as(codes, y).reshape(-1, *shape)
 
     def sample(self, n_samples=1, y=None, *, random_state=None):
@@ -387,7 +388,7 @@ class ClassEncoder(ClassDecoder):
         proba = self.predict_proba(X)
         return self.classes_[to_numpy(proba).argmax(axis=1)]
 
-    def reconstruct(self, X, y=None):
+    def reconstruct(self, X, y=None, n_components=None):
         """Encode samples, and decode their `mu` as samples of some class.
 
         Parameters
@@ -397,8 +398,8 @@ class ClassEncoder(ClassDecoder):
             that the model finds.
         """
         if y is None:
-            return BaseAdversarial.reconstruct(self, X)
-        return super().reconstruct(X, y)
+            return BaseAdversarial.reconstruct(self, X, n_components)
+        return super().reconstruct(X, y, n_components)
 
 
 def _shares(numbers, n_classes):

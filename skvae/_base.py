@@ -41,6 +41,7 @@ from ._validation import (
     named_after,
     number_groups,
     positive,
+    prefix_of,
     side_by_side,
     to_numpy,
     warn_of_target,
@@ -55,13 +56,22 @@ except ImportError:  # scikit-learn < 1.9
         """Stands in where scikit-learn has no callbacks yet."""
 
 
+_GENEROUS = 32  # components, of which n_components="auto" keeps some
 _MUCH_WORSE = 1.05  # the error of a fit that learnt nothing is near 1
 
 
 def transforms_to_codes(estimator):
     """Tell whether `inverse_transform` can decode what `transform` returns."""
-    if as_list(estimator.layer) in (["mu"], ["z"]):
+    layers = as_list(estimator.layer)
+    if layers in (["mu"], ["z"]):
         return True
+    if len(layers) == 1 and prefix_of(layers[0])[0] in ("mu", "z"):
+        if estimator._is_ordered():
+            return True
+        raise AttributeError(
+            f"inverse_transform decodes whole codes, but layer={estimator.layer!r} "
+            "makes transform return prefixes, which only ordered=True can decode."
+        )
     raise AttributeError(
         f"inverse_transform decodes codes, but layer={estimator.layer!r} makes "
         "transform return something else. Use set_params(layer='mu')."
@@ -82,8 +92,18 @@ class BaseAutoencoder(
 
     Parameters
     ----------
-    n_components : int, default=10
-        Size of the code. A larger one keeps more detail.
+    n_components : int or "auto", default=10
+        Size of the code. A larger one keeps more detail. "auto" trains an ordered code
+        of at most 32 components, holds out `validation_fraction` of the samples (or
+        takes `X_val`), and keeps the first 2, 4, 8, 16 or all: the fewest whose
+        `score_samples` on them is within one standard error of the best (Breiman et
+        al. 1984). The score of a `VAE` charges for components that carry nothing;
+        with others, more nearly always score better.
+    ordered : bool, default=False
+        Whether each prefix of the code is a code of its own, the most important
+        component first, as with PCA (nested dropout; Rippel, Gelbart and Adams 2014,
+        https://arxiv.org/abs/1402.0915). One fit then serves every number of
+        components: ``layer="mu[:4]"`` and ``reconstruct(X, n_components=4)`` take four.
     architecture : {"mlp", "conv", "resnet"}, object or tuple, default="mlp"
         The networks: a name for the defaults of `MLP`, `Conv` or `ResNet`; such an
         object; any object with the methods ``encoder(sample_shape)`` and
@@ -99,7 +119,8 @@ class BaseAutoencoder(
         ``skvae.nn.Gaussian(scale=1.0)``.
     layer : str or list of str, default="mu"
         What `transform` returns: "mu", "z" (where the code has no variance, the same)
-        or any other key of `layer_names_`. It may be changed after `fit`.
+        or any other key of `layer_names_`. "mu[:4]" is the first four values of a
+        layer, along its first axis. It may be changed after `fit`.
     learning_rate : float, default=1e-3
         Step size of Adam. A larger one learns faster, until the loss diverges.
     weight_decay : float, default=0.0
@@ -143,6 +164,12 @@ class BaseAutoencoder(
     ----------
     module_ : torch.nn.Module
         The trained networks.
+    n_components_ : int
+        Size of the code: `n_components`, or what "auto" has chosen.
+    explained_variance_ratio_ : ndarray of shape (n_components_,)
+        Only of an ordered code: what share of the variance of the training data (of
+        some 2 million values of them) each component adds to what those before it
+        reconstruct. As with PCA, the sum is what all of them reconstruct.
     layer_names_ : dict of str to tuple of int
         Every valid name for `layer`, with the shape of its output for one sample.
     sample_shape_ : tuple of int
@@ -164,7 +191,8 @@ class BaseAutoencoder(
     """
 
     _parameter_constraints = {
-        "n_components": [at_least(1, Integral)],
+        "n_components": [at_least(1, Integral), StrOptions({"auto"})],
+        "ordered": ["boolean"],
         "architecture": [
             StrOptions(set(ARCHITECTURES)),
             HasMethods(["encoder", "decoder"]),
@@ -196,7 +224,13 @@ class BaseAutoencoder(
     # Parameters that may be names or objects, whose parameters can be set.
     _examples = {"architecture": "MLP()", "likelihood": "Gaussian()"}
     # Parameters that fix the shape of the networks.
-    _structure = ("n_components", "architecture", "image_shape", "likelihood")
+    _structure = (
+        "n_components",
+        "ordered",
+        "architecture",
+        "image_shape",
+        "likelihood",
+    )
     _objective = ()
     _standardizes_input = False  # whatever the likelihood
     _engine = ("learning_rate", "weight_decay", "batch_size")
@@ -205,6 +239,7 @@ class BaseAutoencoder(
         self,
         n_components=10,
         *,
+        ordered=False,
         architecture="mlp",
         image_shape=None,
         likelihood="gaussian",
@@ -225,6 +260,7 @@ class BaseAutoencoder(
         verbose=0,
     ):
         self.n_components = n_components
+        self.ordered = ordered
         self.architecture = architecture
         self.image_shape = image_shape
         self.likelihood = likelihood
@@ -359,7 +395,7 @@ class BaseAutoencoder(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_components)
-            Codes, as `transform` returns them.
+            Codes, as `transform` returns them: prefixes if `layer` names a prefix.
 
         Returns
         -------
@@ -367,14 +403,16 @@ class BaseAutoencoder(
             Means of the likelihood, of the rank and precision that `fit` saw.
         """
         check_is_fitted(self)
-        return self._decode(check_codes(X, *self.layer_names_["mu"]))
+        return self._decode(self._check_codes(X))
 
-    def reconstruct(self, X):
+    def reconstruct(self, X, n_components=None):
         """Encode samples and decode their `mu`.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+        n_components : int or None, default=None
+            How many components of an ordered code to decode, None for all.
 
         Returns
         -------
@@ -382,9 +420,9 @@ class BaseAutoencoder(
             Of the precision that `fit` saw.
         """
         check_is_fitted(self)
+        self._check_prefix(n_components)
         rows, shape = check_rows(self, X, reset=False)
-        samples = self._net.as_samples(rows)
-        means = self._net.apply(self.module_, samples, dtype=self._input_dtype)
+        means = self._means(rows, None, n_components, self._input_dtype)
         return means.reshape(-1, *shape)
 
     def sample_codes(self, n_samples=1, *, random_state=None):
@@ -466,10 +504,11 @@ class BaseAutoencoder(
         """
         check_is_fitted(self)
         check_feature_names_in(self, input_features)
+        shapes = check_layers(self.layer, self.layer_names_)
         names = [
-            f"{layer}_{i}"
-            for layer in check_layers(self.layer, self.layer_names_)
-            for i in range(math.prod(self.layer_names_[layer]))
+            f"{prefix_of(layer)[0]}_{i}"
+            for layer, shape in shapes.items()
+            for i in range(math.prod(shape))
         ]
         return np.asarray(names, dtype=object)
 
@@ -538,6 +577,11 @@ class BaseAutoencoder(
         return self
 
     def _fit_one_epoch(self, X, y, classes=None):
+        if self.n_components == "auto":
+            raise ValueError(
+                "n_components='auto' chooses by held-out samples, and partial_fit "
+                "holds none out. Use fit, or give a number with ordered=True."
+            )
         with self._as_task(X, y, "partial_fit", 1) as observers:
             plan = self._plan((X, y), classes=classes)
             self._carry_out(plan, observers)
@@ -627,7 +671,8 @@ class BaseAutoencoder(
         if groups is not None:
             check_consistent_length(rows, groups)
             groups = number_groups(groups)
-        splits = early_stopping and validation is None
+        chooses = self.n_components == "auto"
+        splits = (early_stopping or chooses) and validation is None
         return Plan(
             recipe=self._recipe(labels, self.device),
             layers=as_list(self.layer),
@@ -666,7 +711,11 @@ class BaseAutoencoder(
         from ._engine.build import resolve_device
 
         likelihood = self._new_likelihood()
-        own = {"likelihood": likelihood, "n_components": self.n_components}
+        own = {
+            "likelihood": likelihood,
+            "n_components": self._n_trained(),
+            "ordered": self._is_ordered(),
+        }
         return Recipe(
             module=self._module_name,
             sample_shape=self.sample_shape_,
@@ -708,9 +757,52 @@ class BaseAutoencoder(
         from ._engine.trainer import trained
 
         net = trained(plan, _folder_of(self.memory), partial(observers, plan))
+        self._take_over(net, plan)
+        if self.n_components == "auto":
+            self._choose_n_components(plan)
+            self._take_over(net, plan)
+        if self._is_ordered():
+            self._find_shares_of_components(plan)
+
+    def _take_over(self, net, plan):
         fitted = self._fitted(net, plan)
         vars(self).clear()
         vars(self).update(fitted)
+
+    def _is_ordered(self):
+        return self.ordered or self.n_components == "auto"
+
+    def _n_trained(self):
+        """Return the size of the code in training."""
+        if self.n_components == "auto":
+            return min(_GENEROUS, self.n_features_in_)
+        return self.n_components
+
+    def _choose_n_components(self, plan):
+        """Keep the prefix of the code that held-out samples justify."""
+        _, (rows, _) = plan.hold_out()
+        prefixes = self.module_.prefixes
+        scores = []
+        for length in prefixes.sizes:
+            prefixes.n_used.fill_(length)
+            scores.append(to_numpy(self.score_samples(rows)).astype(np.float64))
+        best = np.argmax(np.mean(scores, axis=1))
+        worse = scores[best] - np.array(scores)
+        error = worse.std(axis=1) / math.sqrt(len(rows))
+        first = int(np.argmax(worse.mean(axis=1) <= error))
+        prefixes.n_used.fill_(prefixes.sizes[first])
+
+    def _find_shares_of_components(self, plan):
+        """Measure what share of the variance each component of a code explains."""
+        some = _some_rows(*plan.rows.shape, n_values=2_000_000)
+        rows = plan.rows[some]
+        numbers = None if plan.numbers is None else plan.numbers[some]
+        X = to_numpy(rows).astype(np.float64)
+        left = [np.square(X - X.mean(axis=0)).mean()]
+        for length in range(1, self.n_components_ + 1):
+            means = to_numpy(self._means(rows, numbers, length))
+            left.append(np.square(X - means.reshape(X.shape)).mean())
+        self.explained_variance_ratio_ = -np.diff(left) / (left[0] or 1.0)
 
     def _fitted_now(self, plan, net):
         """Return the attributes of an estimator whose training ended now."""
@@ -729,6 +821,7 @@ class BaseAutoencoder(
             "_net": net,
             "_built_with": {n: clone(getattr(self, n), safe=False) for n in names},
             "module_": net.module_,
+            "n_components_": net.module_.code_sizes["mu"],
             "callbacks_": net.callbacks_,
             "layer_names_": net.layer_names,
             "history_": net.rows_of_history(),
@@ -794,13 +887,35 @@ class BaseAutoencoder(
         seed = self._net.seed if random_state is None else random_state
         return check_random_state(seed)
 
+    def _check_codes(self, X):
+        """Validate codes, which have as many columns as `transform` gives."""
+        ((n_components,),) = check_layers(self.layer, self.layer_names_).values()
+        if n_components < self.n_components_:
+            self._check_prefix(n_components)
+        return check_codes(X, n_components)
+
+    def _check_prefix(self, n_components):
+        if n_components is None:
+            return
+        if self.module_.prefixes is None:
+            raise ValueError(
+                f"n_components={n_components!r} decodes a prefix of the code, which "
+                f"only makes sense if it is ordered. Fit {type(self).__name__} with "
+                "ordered=True."
+            )
+        if not (is_count(n_components) and n_components <= self.n_components_):
+            raise ValueError(
+                f"`n_components` must be an int from 1 to {self.n_components_}, the "
+                f"size of the code, got {n_components!r}."
+            )
+
     def _diagnose(self, rows):
         """Warn if a whole fit went wrong, as some rows of the training data show."""
 
     def _compare_with_mean(self, rows, y):
         """Warn if a whole fit is worse than no model at all on some rows."""
         X = to_numpy(rows).astype(np.float64)
-        X_hat = self._means(rows, y)
+        X_hat = to_numpy(self._means(rows, y))
         power = self.module_.likelihood.power
         error = (np.abs(X - X_hat.reshape(X.shape)) ** power).mean()
         of_mean = (np.abs(X - X.mean(axis=0)) ** power).mean()
@@ -817,19 +932,19 @@ class BaseAutoencoder(
                 stacklevel=5,
             )
 
-    def _means(self, rows, y):
+    def _means(self, rows, y, n_components=None, dtype="float64"):
         """Reconstruct rows, given the numbers of their classes if there are any."""
-        samples = self._net.as_samples(rows)
-        return to_numpy(self._net.apply(self.module_, samples, dtype="float64"))
+        reconstruct = partial(self.module_, n_components=n_components)
+        return self._net.apply(reconstruct, self._net.as_samples(rows), dtype=dtype)
 
     def _decode(self, codes):
         means = self._net.apply(self.module_.decode, codes, dtype=self._input_dtype)
         return means.reshape(-1, *self._input_shape)
 
 
-def _some_rows(n_samples, n_features):
-    """Pick rows, evenly, that hold about 20,000 values."""
-    n_picked = min(n_samples, max(16, 20_000 // n_features))
+def _some_rows(n_samples, n_features, n_values=20_000):
+    """Pick rows, evenly, that hold about so many values."""
+    n_picked = min(n_samples, max(16, n_values // n_features))
     return np.linspace(0, n_samples - 1, n_picked).astype(int)
 
 

@@ -142,8 +142,8 @@ class SupervisedAAE(ClassDecoder, input_noise=0.5, batch_size=64):
         tags.target_tags.required = True
         return tags
 
-    def _means(self, rows, y):
-        codes = to_numpy(self._net.extract(rows, ["mu"])["mu"])
+    def _means(self, rows, y, n_components=None):
+        codes = to_numpy(self._net.extract(rows, ["mu"])["mu"][:, :n_components])
         return self._decode(self._beside(codes, y))
 
     def _log_likelihood(self, rows, numbers):

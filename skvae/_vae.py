@@ -110,6 +110,7 @@ class VAE(BaseAutoencoder):
         self,
         n_components=10,
         *,
+        ordered=False,
         architecture="mlp",
         image_shape=None,
         likelihood="gaussian",
@@ -163,7 +164,7 @@ class VAE(BaseAutoencoder):
         return get_namespace(scores[0])[0].concat(scores)
 
     def _bound(self, rows, n_draws):
-        shape = (n_draws or 1, *self.layer_names_["mu"])
+        shape = (n_draws or 1, *self._net.layer_names["mu"])
         noise = row_noise(to_numpy(rows), self._net.seed, math.prod(shape))
         noise = noise.reshape(-1, *shape)
         if n_draws is None:

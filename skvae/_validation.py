@@ -1,6 +1,7 @@
 """Input and parameter checks; the only importer of scikit-learn's private helpers."""
 
 import math
+import re
 import warnings
 from functools import cache
 from inspect import signature
@@ -435,15 +436,52 @@ def as_list(layers):
 
 
 def check_layers(layers, valid):
-    """Return a list of names of layers, all of them valid."""
+    """Validate names of layers, or of prefixes of layers as in "mu[:4]".
+
+    Parameters
+    ----------
+    layers : str or list of str
+    valid : dict of str to tuple of int
+        The shape of each layer for one sample.
+
+    Returns
+    -------
+    shapes : dict of str to tuple of int
+        The shape of each of `layers`.
+    """
     names = as_list(layers)
-    known = all(isinstance(name, str) and name in valid for name in names)
-    if not names or not known or len(set(names)) < len(names):
+    parts = [prefix_of(name) if isinstance(name, str) else ("", None) for name in names]
+    found = [layer for layer, _ in parts]
+    if not names or not set(found) <= set(valid) or len(set(found)) < len(found):
         raise ValueError(
             f"`layer` must be one of, or a list without repeats of {list(valid)}; "
             f"got {layers!r}."
         )
-    return names
+    return {
+        name: _shape_of_prefix(name, valid[layer], length)
+        for name, (layer, length) in zip(names, parts, strict=True)
+    }
+
+
+def _shape_of_prefix(name, shape, length):
+    if length is None:
+        return shape
+    size = shape[0] if shape else 0
+    if not 1 <= length <= size:
+        raise ValueError(
+            f"`layer` names {name!r}, but the first axis of that layer has length "
+            f"{size}, which a prefix can't exceed."
+        )
+    return length, *shape[1:]
+
+
+_PREFIX = re.compile(r"(.*)\[:(\d+)\]")
+
+
+def prefix_of(name):
+    """Split "mu[:4]" into ("mu", 4), and "mu" into ("mu", None)."""
+    match = _PREFIX.fullmatch(name)
+    return (match[1], int(match[2])) if match else (name, None)
 
 
 def check_codes(X, n_components):

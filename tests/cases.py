@@ -101,6 +101,7 @@ def estimators():
         yield f"{name}-{key}", MODELS[name][0](likelihood=likelihood, **SMALL)
     for key, options in ADVERSARIAL.items():
         yield f"AAE-{key}", AAE(**options, **SMALL)
+    yield "VAE-ordered", VAE(ordered=True, layer="mu[:1]", **SMALL)
 
 
 def image_estimators():
@@ -110,7 +111,8 @@ def image_estimators():
         yield f"{name}-bernoulli", model(likelihood="bernoulli", **small)
         yield f"{name}-conv", model(architecture=ARCHITECTURES["conv"], **small)
         if name not in FULL:
-            yield f"{name}-early_stopping", model(early_stopping=True, **small)
+            options = {"early_stopping": True, "ordered": True, **small}
+            yield f"{name}-early_stopping-ordered", model(**options)
     for key, options in WIDER.items():
         for model in (AAE, SupervisedAAE, AAEClassifier):
             yield f"{model.__name__}-{key}", model(**options, **SMALL)

@@ -124,7 +124,7 @@ def test_the_head_learns_the_probabilities_among_all_samples():
     assert error < 0.4 * error_of_copied
 
 
-def test_smoothed_labels_keep_probabilities_from_the_extremes():
+def test_smoothed_labels_keep_the_head_from_the_extremes():
     X, y = pool([50, 50, 50])
     some = with_labels(y, [10, 10, 10])
     options = FIT | {"max_iter": 100, "learning_rate": 1e-2, "input_noise": 0.0}
@@ -132,7 +132,7 @@ def test_smoothed_labels_keep_probabilities_from_the_extremes():
         AAEClassifier(2, label_smoothing=s, **options).fit(X, some) for s in (0.0, 0.3)
     )
     confidence, confidence_if_smooth = (
-        model.predict_proba(X[some >= 0]).max(axis=1).mean()
+        model.extract(X[some >= 0], "proba.1")["proba.1"].max(axis=1).mean()
         for model in (sharp, smooth)
     )
     assert confidence_if_smooth < 0.9 < confidence

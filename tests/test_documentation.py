@@ -49,6 +49,7 @@ def test_attributes_of_a_fit_are_documented(name, digits):
     documented = set(section(model.__doc__, "Attributes"))
     assert learnt <= documented
     of_some_input = {"feature_names_in_", "classes_", "class_prior_"}
+    of_some_input.add("explained_variance_ratio_")
     assert documented - learnt <= of_some_input
 
 

@@ -572,3 +572,11 @@ def test_y_must_be_as_long_as_the_volumes(both, cohort):
     assert methods_text(both, volumes, y) == methods_text(both, volumes, y[1:])
     with pytest.raises(ValueError, match="each of the 4 `volumes`, or of the 3 that"):
         methods_text(both, volumes, y[:2])
+
+
+def test_methods_say_how_components_were_chosen(digits):
+    X = digits[0][:60].reshape(60, -1)
+    vae = VAE("auto", architecture=MLP((8,)), max_iter=1, random_state=0)
+    assert "as many components, chosen on held-out" in methods_text(vae, [])
+    text = methods_text(vae.fit(X), [])
+    assert f"{vae.n_components_} components, chosen on held-out samples;" in text

@@ -77,6 +77,8 @@ NETWORKS = {
     "roll": lambda i: AAE(2, prior=SwissRoll(False, 2.0 + i, 0.1 + i)),
     "roll_by_class": lambda i: SupervisedAAE(2, prior=SwissRoll(True, 2.0 + i)),
     "sampler": lambda i: AAE(3, prior=laplace),
+    "ordered": lambda i: VAE(3, ordered=True, beta=0.5 + i, free_bits=0.2 * i),
+    "ordered_classes": lambda i: AAEClassifier(3, ordered=True, input_noise=0.1 + i),
 }
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-from ..nn import layer_shapes
+from ..nn import octaves
 from .threads import threads_for
 
 _lending = threading.RLock()
@@ -51,7 +51,15 @@ def inference_batch(sample_shape):
 @threads_for(0)  # passes of two samples
 @torch.inference_mode(False)
 def build_module(
-    module, architecture, likelihood, n_components, shift, spread, **options
+    module,
+    architecture,
+    likelihood,
+    n_components,
+    shift,
+    spread,
+    *,
+    ordered=False,
+    **options,
 ):
     """Build the networks for samples of the shape of `shift`, and join them.
 
@@ -65,6 +73,8 @@ def build_module(
     n_components : int
     shift : ndarray of shape sample_shape
     spread : float
+    ordered : bool
+        Whether each prefix of the code is a code, with a decoder for each octave.
     **options
         Further arguments of `module`.
 
@@ -78,6 +88,11 @@ def build_module(
     if module.decodes_classes:
         n_inputs += len(options["class_prior"])
     decoder = architecture.decoder(n_inputs, sample_shape).float()
+    if ordered:
+        options["prefix_decoders"] = [
+            architecture.decoder(n_inputs, sample_shape).float()
+            for _ in octaves(n_components)[:-1]
+        ]
     n_hidden = _flat_width(encoder, sample_shape)
     note = f", the code{' and the class, one-hot' * module.decodes_classes}"
     shape = tuple(_try("decoder", decoder, "inputs", (n_inputs,), note).shape[1:])
@@ -119,15 +134,6 @@ def _flat_width(encoder, sample_shape):
             f"{sample_shape}. Wrap a module that returns a tuple in one of your own."
         )
     return hidden.flatten(1).shape[1]
-
-
-def layer_names_of(module, sample_shape):
-    """Map every name that `layer` may take to the shape of one sample's output."""
-    sizes = module.code_sizes | {"z": module.n_components}
-    codes = {name: (size,) for name, size in sizes.items()}
-    return codes | layer_shapes(
-        module, torch.zeros(2, *sample_shape, dtype=torch.float32)
-    )
 
 
 def resolve_device(device):

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from .._random import row_noise
-from .._validation import to_numpy
+from .._validation import prefix_of, to_numpy
 from ..nn import Noise, layer_function
 from .rows import as_tensor, empty_beside
 
@@ -30,32 +30,49 @@ class Inference:
         return rows.reshape(-1, *self.module_.shift.shape)
 
     def extract(self, rows, names):
-        """Return the named layers of flat rows, as a dict of arrays."""
-        module = self.module_
-        wanted = set(names) - {"z"}
+        """Return the named layers of flat rows, or prefixes, as a dict of arrays."""
+        module, sizes = self.module_, self.module_.code_sizes
+        parts = {name: prefix_of(name) for name in names}
+        layers_of = {layer for layer, _ in parts.values()}
+        wanted = layers_of - {"z"}
         noise = []
-        if "z" in names:
-            wanted |= set(module.code_sizes)
+        if "z" in layers_of:
+            wanted |= set(sizes)
             noise = [row_noise(to_numpy(rows), self.seed, module.n_components)]
 
-        if wanted <= set(module.code_sizes):
+        if wanted <= set(sizes):
             run = partial(module.encode, names=wanted)
         else:
-            run = layer_function(module, wanted)
+            run = self._watched(wanted)
 
         def layers(X, *noise):
             outputs = run(X)
-            if noise:
-                outputs["z"] = module.draw(outputs, *noise)
-            return {name: outputs[name] for name in names}
+            for draw in noise:
+                outputs["z"] = module.draw(outputs, draw[:, : sizes["mu"]])
+            return {
+                name: outputs[layer] if n is None else outputs[layer][:, :n]
+                for name, (layer, n) in parts.items()
+            }
 
         return self.apply_many(layers, self.as_samples(rows), *noise)
+
+    def _watched(self, names):
+        """Return a function that gives outputs of submodules, parts of the code too."""
+        run, sizes = layer_function(self.module_, names), self.module_.code_sizes
+
+        def outputs_of(X):
+            outputs = run(X)
+            codes = {name: outputs[name] for name in sizes.keys() & outputs.keys()}
+            return outputs | self.module_.as_used(codes)
+
+        return outputs_of
 
     def draw_codes(self, n_samples, y, seed):
         """Draw codes from the prior of the module, of given classes if any."""
         noise = Noise(torch.Generator().manual_seed(seed), self.device)
         y = None if y is None else as_tensor(y).to(self.device)
-        return self.module_.prior.sample(n_samples, y, noise).cpu().numpy()
+        codes = self.module_.prior.sample(n_samples, y, noise)
+        return codes[:, : self.module_.code_sizes["mu"]].cpu().numpy()
 
     def apply(self, function, *arrays, dtype="float32"):
         """Apply a function from tensors to one tensor, batch by batch."""

@@ -19,8 +19,8 @@ from skorch.history import History
 from skorch.utils import data_from_dataset, is_skorch_dataset
 
 from .._random import child_seed
-from ..nn import Noise, multiply_adds
-from .build import inference_batch, layer_names_of, lent_globals
+from ..nn import Likelihood, Noise, layer_shapes, multiply_adds
+from .build import inference_batch, lent_globals
 from .callbacks import copies_of, explaining, wants_predictions, watches_batches
 from .crew import current_crew
 from .inference import Inference, in_single_precision
@@ -77,10 +77,9 @@ class Net(Inference, NeuralNet):
         shape = tuple(module.shift.shape)
         plan = getattr(architecture, "inference_batch", inference_batch)
         self.inference_batch_size, self.row_multiple = plan(shape)
-        self.layer_names = layer_names_of(module, shape)
-        self.multiply_adds = multiply_adds(
-            module, torch.zeros(2, *shape, dtype=torch.float32)
-        )
+        samples = torch.zeros(2, *shape, dtype=torch.float32)
+        self.layer_shapes = layer_shapes(module, samples)
+        self.multiply_adds = multiply_adds(module, samples)
         super().__init__(
             module,
             criterion=torch.nn.Identity,
@@ -89,6 +88,13 @@ class Net(Inference, NeuralNet):
             use_caching=False,  # callbacks that score ask the net to predict
             **kwargs,
         )
+
+    @property
+    def layer_names(self):
+        """Map every name that `layer` may take to the shape of one sample's output."""
+        sizes = self.module.code_sizes
+        codes = {name: (size,) for name, size in (sizes | {"z": sizes["mu"]}).items()}
+        return codes | self.layer_shapes | codes
 
     @property
     def _default_callbacks(self):
@@ -365,7 +371,9 @@ class Net(Inference, NeuralNet):
         That of PyTorch would need a group of parameters that don't decay, hence a
         second kernel in each step, and a state that changes with `weight_decay`.
         """
-        spared = set(map(id, self.module_.likelihood.parameters()))
+        parts = self.module_.modules()
+        likelihoods = [part for part in parts if isinstance(part, Likelihood)]
+        spared = set(map(id, _parameters_of(likelihoods)))
         for parameter in parameters:
             if parameter.dim() > 1 and id(parameter) not in spared:
                 parameter.mul_(1 - rate * self.weight_decay)

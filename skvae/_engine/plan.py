@@ -151,15 +151,23 @@ class Plan:
         index, held_out = self._keep_classes(index, held_out)
         return index, (self.rows[held_out], self.numbers[held_out])
 
+    @property
+    def _who_asks(self):
+        return "n_components='auto'" if self.stopping is None else "`early_stopping`"
+
+    @property
+    def _way_out(self):
+        return "`n_components`" if self.stopping is None else "early_stopping=False"
+
     def _split(self):
         """Set a share of the samples, or of their groups, aside."""
         n_units = len(self.rows) if self.groups is None else self.groups.max() + 1
         if math.ceil(self.share * n_units) >= n_units:
             name = "n_samples" if self.groups is None else "n_groups"
             raise ValueError(
-                "`early_stopping` would hold out all that there is: "
-                f"validation_fraction={self.share:g} of {name}={n_units}."
-                " Pass `X_val`, or set early_stopping=False."
+                f"{self._who_asks} would hold out all that there is: "
+                f"validation_fraction={self.share:g} of {name}={n_units}. "
+                f"Pass `X_val`, or set {self._way_out}."
             )
         splitter = ShuffleSplit if self.groups is None else GroupShuffleSplit
         split = splitter(1, test_size=self.share, random_state=self.seed)
@@ -172,8 +180,8 @@ class Plan:
         back = [held_out[y[held_out] == number][0] for number in lost]
         if len(back) == len(held_out) or (back and self.groups is not None):
             raise ValueError(
-                "`early_stopping` would hold out all samples of a class. Pass `X_val`, "
-                "or set early_stopping=False."
+                f"{self._who_asks} would hold out all samples of a class. Pass "
+                f"`X_val`, or set {self._way_out}."
             )
         return np.append(index, back).astype(int), np.setdiff1d(held_out, back)
 

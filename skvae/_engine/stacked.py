@@ -452,7 +452,7 @@ class _Phase:
         for name, step in self._steps.items():
             tensor = self._tensors[name]
             shape = -1, *[1] * (tensor.dim() - 1)
-            decays = tensor.dim() > 2 and not name.startswith("likelihood.")
+            decays = tensor.dim() > 2 and ".likelihood." not in f".{name}"
             if self._kept is not None and decays:
                 tensor.mul_(self._kept.view(shape))
             tensor.addcmul_(step, self._rates.view(shape))

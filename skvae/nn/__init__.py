@@ -24,6 +24,7 @@ from ._likelihoods import (
 from ._mlp import ACTIVATIONS, mlp_decoder, mlp_encoder
 from ._modules import AEModule, VAEModule, kl_divergence
 from ._noise import Noise
+from ._ordered import octaves
 from ._priors import (
     PRIORS,
     GaussianMixture,
@@ -69,4 +70,5 @@ __all__ = [
     "mlp_decoder",
     "mlp_encoder",
     "multiply_adds",
+    "octaves",
 ]

@@ -80,6 +80,7 @@ class AAEModule(AEModule):
     n_components : int
     shift : Tensor of shape sample_shape
     spread : float
+    prefix_decoders : sequence of nn.Module or None, default=None
         As in `AEModule`.
     prior : Prior
     posterior : {"deterministic", "gaussian"}
@@ -108,6 +109,7 @@ class AAEModule(AEModule):
         n_components: int,
         shift: Tensor,
         spread: float,
+        prefix_decoders: Sequence[nn.Module] | None = None,
         prior: Prior,
         posterior: str,
         class_prior: Sequence[float],
@@ -122,6 +124,7 @@ class AAEModule(AEModule):
             n_components=n_components,
             shift=shift,
             spread=spread,
+            prefix_decoders=prefix_decoders,
         )
         prior.build(n_components, class_prior)
         check_draws(prior)
@@ -142,9 +145,12 @@ class AAEModule(AEModule):
         return self.n_classes + 1 if self.prior.by_class else 0
 
     def phases(self) -> dict[str, list[nn.Module]]:
-        inference = [self.encoder, *map(self.get_submodule, self.code_sizes)]
+        inference = [self.encoder, *map(self.get_submodule, self._code_sizes)]
+        generative = [self.decoder, self.likelihood]
+        if self.prefixes is not None:
+            generative.append(self.prefixes)
         return {
-            "reconstruction": [*inference, self.decoder, self.likelihood],
+            "reconstruction": [*inference, *generative],
             "discriminator": list(self._discriminators().values()),
             "generator": inference,
         }
@@ -163,9 +169,8 @@ class AAEModule(AEModule):
             Classes, for decoders that are told them.
         """
         X = self.standardized(X)
-        codes = self._codes(X)
-        raw = self.decoder(self._to_decode(codes["mu"], codes, y))
-        return -self.likelihood.nll(X, raw)
+        codes = self.as_used(self._codes(X))
+        return -self._nll(X, self._to_decode(codes["mu"], codes, y))
 
     def _losses(
         self,
@@ -184,9 +189,9 @@ class AAEModule(AEModule):
         self, X: Tensor, y: Tensor | None, noise: Noise
     ) -> dict[str, Tensor]:
         codes = self._codes(self._noisy(X, noise))
-        z = self._drawn(codes, noise)
-        nll = self.likelihood.nll(X, self.decoder(self._to_decode(z, codes, y)))
-        return {"reconstruction_loss": nll.mean()}
+        z = self._cut(self._drawn(codes, noise), noise)
+        loss = self._decoding_loss(X, self._to_decode(z, codes, y))
+        return {"reconstruction_loss": loss}
 
     def _discriminator_terms(
         self, X: Tensor, y: Tensor | None, noise: Noise
@@ -291,9 +296,9 @@ class SupervisedAAEModule(AAEModule):
     def _n_marks(self) -> int:
         return self.n_classes
 
-    def forward(self, X: Tensor) -> Tensor:
+    def forward(self, X: Tensor, n_components: int | None = None) -> Tensor:
         """Return `mu`: without a class there is nothing to decode."""
-        return self.encode(X)["mu"]
+        return self.encode(X)["mu"][:, :n_components]
 
     def _to_decode(
         self, z: Tensor, codes: Mapping[str, Tensor], y: Tensor | None
@@ -336,10 +341,11 @@ class AAEClustererModule(AAEModule):
         self.class_discriminator = self._new_discriminator(self.n_classes, class_noise)
         register_numbers(self, class_prior=kwargs["class_prior"])
 
-    def forward(self, X: Tensor) -> Tensor:
+    def forward(self, X: Tensor, n_components: int | None = None) -> Tensor:
         """Reconstruct X from `mu` and the probabilities of the classes."""
         codes = self.encode(X)
-        return self.decode(self._to_decode(codes["mu"], codes, None)).to(X.dtype)
+        mu = codes["mu"][:, :n_components]
+        return self.decode(self._to_decode(mu, codes, None)).to(X.dtype)
 
     def _discriminators(self) -> dict[str, DiscriminatorModule]:
         return {"": self.discriminator, "class_": self.class_discriminator}
@@ -385,6 +391,7 @@ class AAEClassifierModule(AAEClustererModule):
     _least_loss: Tensor  # entropy of a smoothed label
     _label_log_odds: Tensor
     _largest_log_odds: ClassVar[float] = 10.0  # of classes whose share is given as 0
+    _floor: ClassVar[float] = 0.03  # of probabilities, in units of a smoothed zero
 
     def __init__(
         self,
@@ -402,6 +409,20 @@ class AAEClassifierModule(AAEClustererModule):
         log_odds = shares.log() - self.class_prior.log()
         limit = self._largest_log_odds
         register_numbers(self, _label_log_odds=log_odds.clamp(-limit, limit).tolist())
+
+    def as_used(self, codes: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Take the smoothing of labels back out of the probabilities.
+
+        The head learns smoothed labels, so that its probabilities are too near to each
+        other, on average by as much as the labels were brought together.
+        """
+        codes = super().as_used(codes)
+        if "proba" in codes:
+            of_zero = self.label_smoothing / self.n_classes
+            proba = (codes["proba"] - of_zero) / (1 - self.label_smoothing)
+            proba = torch.maximum(proba, self._floor * of_zero)
+            codes["proba"] = proba / proba.sum(1, keepdim=True)
+        return codes
 
     def phases(self) -> dict[str, list[nn.Module]]:
         classification: list[nn.Module] = [self.encoder, self.proba]

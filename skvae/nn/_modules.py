@@ -1,6 +1,6 @@
 import math
-from collections.abc import Collection, Mapping
-from typing import ClassVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from ._likelihoods import Likelihood
 from ._noise import Noise, drawing_from
+from ._ordered import Prefixes
 from ._parameters import register_numbers
 
 
@@ -33,9 +34,12 @@ class AEModule(nn.Module):
     spread : float
         The networks work on ``(X - shift) / spread`` if the likelihood standardizes.
         `X` and `shift` may be of double precision, the networks are of single.
+    prefix_decoders : sequence of nn.Module or None, default=None
+        As in `Prefixes`, for a code that is ordered.
     """
 
     decodes_classes: ClassVar[bool] = False  # whether the decoder gets them one-hot
+    n_classes: int = 0
     labelled_phases: ClassVar[tuple[str, ...]] = ()  # train on samples with a label
     is_standardized: bool = False  # whether data come as `standardized` gives them
     shift: Tensor
@@ -52,24 +56,37 @@ class AEModule(nn.Module):
         n_components: int,
         shift: Tensor,
         spread: float,
+        prefix_decoders: Sequence[nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.code_sizes: dict[str, int] = {}
+        self.n_components = n_components
+        self._code_sizes: dict[str, int] = {}
         self._add_head("mu", nn.Linear(n_hidden, n_components), n_components)
         self.decoder = decoder
         self.likelihood = likelihood
-        self.n_components = n_components
-        likelihood.build(shift.shape, spread)
+        self.prefixes: Prefixes | None = None
+        if prefix_decoders is not None:
+            self.prefixes = Prefixes(prefix_decoders, likelihood, n_components)
+        for head in self._heads:
+            head.likelihood.build(shift.shape, spread)
         unit = likelihood.unit
         inverse_unit = None if unit is None else 1 / float(unit)
         register_numbers(self, _inverse_unit=inverse_unit)
         self.register_buffer("shift", shift)
         self.register_buffer("spread", torch.tensor(spread, dtype=torch.float32))
 
-    def forward(self, X: Tensor) -> Tensor:
-        """Reconstruct X from `mu`."""
-        return self.decode(self.encode(X)["mu"]).to(X.dtype)
+    def forward(self, X: Tensor, n_components: int | None = None) -> Tensor:
+        """Reconstruct X from `mu`, or from a prefix of an ordered one."""
+        return self.decode(self.encode(X)["mu"][:, :n_components]).to(X.dtype)
+
+    @property
+    def code_sizes(self) -> dict[str, int]:
+        """Map the names of the parameters of the code to their sizes."""
+        if self.prefixes is None:
+            return dict(self._code_sizes)
+        used = dict.fromkeys(("mu", "logvar"), int(self.prefixes.n_used))
+        return {name: used.get(name, n) for name, n in self._code_sizes.items()}
 
     def encode(
         self, X: Tensor, names: Collection[str] | None = None
@@ -82,7 +99,17 @@ class AEModule(nn.Module):
         names : collection of str or None
             Those of `code_sizes` that are wanted; None takes all.
         """
-        return self._codes(self.standardized(X), names)
+        return self.as_used(self._codes(self.standardized(X), names))
+
+    def as_used(self, codes: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Turn parts of a code, as training has them, into what they are outside.
+
+        Of an ordered code, "mu" and "logvar" are cut to the components that are used.
+        """
+        if self.prefixes is None:
+            return codes
+        sizes = self.code_sizes
+        return {name: values[:, : sizes[name]] for name, values in codes.items()}
 
     def standardized(self, X: Tensor) -> Tensor:
         """Return what the networks work on, of single precision.
@@ -98,9 +125,11 @@ class AEModule(nn.Module):
     def decode(self, Z: Tensor) -> Tensor:
         """Return the mean of the data for the decoder's input (n_samples, n_inputs).
 
-        It has the precision of `shift`, in which the networks' part is added to it.
+        It has the precision of `shift`, in which the networks' part is added to it. Of
+        an ordered code, a prefix will do.
         """
-        mean = self.likelihood.mean(self.decoder(Z))
+        head, Z = self._head_for(Z)
+        mean: Tensor = head.likelihood.mean(head.decoder(Z))
         return self.shift + mean * self.spread if self.likelihood.standardize else mean
 
     def draw(self, codes: Mapping[str, Tensor], noise: Tensor) -> Tensor:
@@ -165,8 +194,7 @@ class AEModule(nn.Module):
     def log_likelihood(self, X: Tensor) -> Tensor:
         """Return log p(x | mu(x)) per sample in nats, of shape (n_samples,)."""
         X = self.standardized(X)
-        codes = self._codes(X)
-        return -self.likelihood.nll(X, self.decoder(codes["mu"]))
+        return -self._nll(X, self.as_used(self._codes(X))["mu"])
 
     def _losses(
         self,
@@ -177,21 +205,57 @@ class AEModule(nn.Module):
         epoch: Tensor | float,
     ) -> dict[str, Tensor]:
         """Return the terms of the loss for standardized data."""
-        raw = self.decoder(self._codes(X)["mu"])
-        loss = self.likelihood.nll(X, raw).mean()
+        loss = self._decoding_loss(X, self._cut(self._codes(X)["mu"], noise))
         return {"loss": loss, "reconstruction_loss": loss}
 
     def _add_head(self, name: str, head: nn.Module, size: int) -> None:
         """Add a part of the code, computed from what the encoder gives."""
         self.add_module(name, head)
-        self.code_sizes[name] = size
+        self._code_sizes[name] = size
+
+    @property
+    def _heads(self) -> list[Any]:
+        """List what decodes, each with `decoder` and `likelihood`; the last is this."""
+        return [self] if self.prefixes is None else [*self.prefixes.heads, self]
+
+    def _head_for(self, Z: Tensor) -> tuple[Any, Tensor]:
+        """Return what decodes codes of so many columns, and its input."""
+        if self.prefixes is None:
+            return self, Z
+        n_others = self.n_classes if self.decodes_classes else 0
+        n_missing = self.n_components + n_others - Z.shape[1]
+        length = self.n_components - n_missing
+        code, classes = Z.tensor_split([length], dim=1)
+        padded = torch.cat([F.pad(code, (0, n_missing)), classes], 1)
+        return self.prefixes.head_for(length) or self, padded
+
+    def _nll(self, X: Tensor, Z: Tensor) -> Tensor:
+        """Return the negative log-likelihood of each sample around its decoded code."""
+        head, Z = self._head_for(Z)
+        nll: Tensor = head.likelihood.nll(X, head.decoder(Z))
+        return nll
+
+    def _cut(self, Z: Tensor, noise: Noise) -> Tensor:
+        """Leave prefixes of codes that are ordered."""
+        return Z if self.prefixes is None else self.prefixes.cut(Z, noise)
+
+    def _decoding_loss(self, X: Tensor, Z: Tensor) -> Tensor:
+        """Return the mean of the negative log-likelihood; heads take turns."""
+        if self.prefixes is None:
+            return self.likelihood.nll(X, self.decoder(Z)).mean()
+        n = len(self._heads)
+        parts = [
+            head.likelihood.nll(X[i::n], head.decoder(Z[i::n]))
+            for i, head in enumerate(self._heads)
+        ]
+        return torch.cat(parts).mean()
 
     def _codes(
         self, X: Tensor, names: Collection[str] | None = None
     ) -> dict[str, Tensor]:
         """Encode standardized data."""
         hidden = self.encoder(X).flatten(1)
-        names = self.code_sizes if names is None else names
+        names = self._code_sizes if names is None else names
         return {name: getattr(self, name)(hidden) for name in names}
 
 
@@ -207,6 +271,7 @@ class VAEModule(AEModule):
     n_components : int
     shift : Tensor of shape sample_shape
     spread : float
+    prefix_decoders : sequence of nn.Module or None, default=None
         As in `AEModule`.
     beta : float
     beta_warmup : int
@@ -228,6 +293,7 @@ class VAEModule(AEModule):
         n_components: int,
         shift: Tensor,
         spread: float,
+        prefix_decoders: Sequence[nn.Module] | None = None,
         beta: float,
         beta_warmup: int,
         free_bits: float,
@@ -240,6 +306,7 @@ class VAEModule(AEModule):
             n_components=n_components,
             shift=shift,
             spread=spread,
+            prefix_decoders=prefix_decoders,
         )
         self._add_head("logvar", LogVariance(n_hidden, n_components), n_components)
         warms_up = beta > 0 and beta_warmup > 0
@@ -258,8 +325,8 @@ class VAEModule(AEModule):
             Standard normal.
         """
         X = self.standardized(X)
-        codes = self._codes(X)
-        nll = self.likelihood.nll(X, self.decoder(self.draw(codes, noise)))
+        codes = self.as_used(self._codes(X))
+        nll = self._nll(X, self.draw(codes, noise))
         return -nll - kl_divergence(codes).sum(1)
 
     def importance_weighted_bound(self, X: Tensor, noise: Tensor) -> Tensor:
@@ -272,13 +339,13 @@ class VAEModule(AEModule):
             Standard normal.
         """
         X = self.standardized(X)
-        codes = self._codes(X)
+        codes = self.as_used(self._codes(X))
         total = X.new_full(X.shape[:1], -math.inf)
         for draw in noise.unbind(1):
             z = self.draw(codes, draw)
             # log p(z) - log q(z|x): the constants of the two Gaussians cancel.
             log_ratio = 0.5 * (draw.square() + codes["logvar"] - z.square()).sum(1)
-            log_weight = log_ratio - self.likelihood.nll(X, self.decoder(z))
+            log_weight = log_ratio - self._nll(X, z)
             total = torch.logaddexp(total, log_weight)
         return total - math.log(noise.shape[1])
 
@@ -292,16 +359,22 @@ class VAEModule(AEModule):
     ) -> dict[str, Tensor]:
         codes = self._codes(X)
         z = self.draw(codes, noise.normal(*codes["mu"].shape))
-        reconstruction = self.likelihood.nll(X, self.decoder(z)).mean()
+        reconstruction = self._decoding_loss(X, self._cut(z, noise))
         per_component = kl_divergence(codes).mean(0)
-        penalty = per_component.clamp(min=self.free_bits).sum()
+        penalty = self._share(per_component.clamp(min=self.free_bits)).sum()
         beta = torch.minimum(self.beta_per_epoch * epoch, self.beta)
         loss = reconstruction + beta * penalty
         return {
             "loss": loss,
             "reconstruction_loss": reconstruction,
-            "kl_divergence": per_component.detach().sum(),
+            "kl_divergence": self._share(per_component.detach()).sum(),
         }
+
+    def _share(self, per_component: Tensor) -> Tensor:
+        """Weigh components by how often a code holds them, if it is ordered."""
+        if self.prefixes is None:
+            return per_component
+        return per_component * self.prefixes.shares
 
 
 class LogVariance(nn.Linear):

@@ -155,13 +155,20 @@ def network(step):
     layers = step.layer if isinstance(step.layer, str) else ", ".join(step.layer)
     sentences = [
         f"{_MODELS.get(name, 'Autoencoder')} ({name}) with a code of "
-        f"{step.n_components} components; networks: {_architecture(step)}; likelihood: "
+        f"{_components(step)}; networks: {_architecture(step)}; likelihood: "
         f"{likelihood}; output: {layers}.",
         f"Trained by Adam with a learning rate of {step.learning_rate:g}, in batches "
         f"of {step.batch_size}, for {_epochs(step)}.",
     ]
     beside = changed(step, _TOLD)
     return " ".join(sentences + ([f"Further settings: {beside}."] if beside else []))
+
+
+def _components(step):
+    if step.n_components != "auto":
+        return f"{step.n_components} components"
+    number = getattr(step, "n_components_", "as many")
+    return f"{number} components, chosen on held-out samples"
 
 
 def _architecture(step):
