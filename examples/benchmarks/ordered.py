@@ -32,7 +32,7 @@ def digits():
 
 def mnist():
     X, y = load("train")
-    return X[:10_000], y[:10_000], *load("test")
+    return X[:10_000], y[:10_000], *load("t10k")
 
 
 def judged(codes, test_codes, X_hat, y, X_test, y_test):
