@@ -22,6 +22,7 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
+from sklearn.utils.validation import _num_samples as count_samples
 from sklearn.utils.validation import (
     check_array,
     check_consistent_length,
@@ -42,6 +43,7 @@ __all__ = [
     "check_labels",
     "check_rows",
     "check_support",
+    "count_samples",
     "fit_context",
     "fraction",
     "get_namespace",

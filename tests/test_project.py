@@ -15,6 +15,7 @@ import skvae
 import skvae.dicom
 import skvae.model_selection
 import skvae.nn
+import skvae.outlier
 import skvae.plot
 import skvae.radiomics
 import skvae.report
@@ -29,7 +30,7 @@ FLOORS = [
     {"architectures", "_engine"},
     {"_base", "_ae", "_vae", "_adversarial", "_aae", "_supervised_aae"}
     | {"_aae_classifier", "_aae_clusterer", "_evaluation"},
-    {"inspection", "model_selection", "plot", "report", "_search"},
+    {"inspection", "model_selection", "outlier", "plot", "report", "_search"},
 ]
 PACKAGES = {"_engine", "dicom", "nn", "plot", "report"}
 # Who alone may import what.
@@ -51,6 +52,7 @@ SIDE_BY_SIDE = {
     ("_aae_clusterer", "_adversarial"),
     ("model_selection", "_search"),
     ("report", "model_selection"),
+    ("outlier", "_search"),
 }
 
 
@@ -109,7 +111,7 @@ def test_importing_the_package_loads_no_torch():
 
 
 PUBLIC = [skvae, skvae.dicom, skvae.model_selection, skvae.nn, skvae.radiomics]
-PUBLIC += [skvae.plot, skvae.report]
+PUBLIC += [skvae.outlier, skvae.plot, skvae.report]
 
 
 def public_classes():
