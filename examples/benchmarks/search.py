@@ -1,6 +1,6 @@
 """Time searches whose networks are trained together, next to scikit-learn's. Usage::
 
-    python examples/benchmarks/search.py [n_repeats]
+    python examples/benchmarks/search.py [n_repeats [training] [search] [nested]]
 
 Both ways are timed in turn. Figures are medians of the repeats and of their ratios.
 """
@@ -109,25 +109,40 @@ def nested(name, vae, X, y, n_repeats):
     )
 
 
-if __name__ == "__main__":
-    n_repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    digits = load_digits(return_X_y=True)
-    table = make_classification(500, 100, n_informative=10, random_state=0)
+def training_parts(n_repeats):
+    """Forty networks against as many single fits, on one thread."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    digits = load_digits(return_X_y=True)
+    table = make_classification(500, 100, n_informative=10, random_state=0)
     for name, (X, y) in {"digits": digits, "500 x 100": table}.items():
         small = VAE(8, architecture=SMALL, max_iter=20)
-        training(f"fit, VAE 64-8, {name}, 1 thread", small, X, y, n_repeats)
+        training(f"fit, VAE 64-8, {name}", small, X, y, n_repeats)
+    large = VAE(8, architecture=MLP((512,)), max_iter=5)
+    training("fit, VAE 512-8, digits", large, *digits, n_repeats)
     for model in (AAE, AAEClassifier):
         small = model(n_components=8, architecture=SMALL, max_iter=20)
-        name = f"fit, {model.__name__} 64-8, digits, 1 thread"
-        training(name, small, *digits, n_repeats)
-    large = VAE(8, architecture=MLP((512,)), max_iter=5)
-    training("fit, VAE 512-8, digits, 1 thread", large, *digits, n_repeats)
+        training(f"fit, {model.__name__} 64-8, digits", small, *digits, n_repeats)
     torch.set_num_threads(n_threads)
-    print(f"{n_threads} threads; GridSearchCV with n_jobs=2")
+
+
+def search_parts(n_repeats):
+    """Whole searches, on all threads against two processes."""
+    digits = load_digits(return_X_y=True)
     small = VAE(8, architecture=SMALL, max_iter=20)
     search("search, VAE 64-8, digits", small, *digits, n_repeats)
     search("search, VAE with defaults", VAE(max_iter=20), *digits, n_repeats)
+
+
+def nested_part(n_repeats):
+    small = VAE(8, architecture=SMALL, max_iter=20)
     wide = make_classification(100, 800, n_informative=10, random_state=0)
     nested("nested search, VAE 64-8, 100 x 800", small, *wide, n_repeats)
+
+
+PARTS = {"training": training_parts, "search": search_parts, "nested": nested_part}
+
+if __name__ == "__main__":
+    n_repeats, *parts = sys.argv[1:] or ["5"]
+    for part in parts or PARTS:
+        PARTS[part](int(n_repeats))
