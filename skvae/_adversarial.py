@@ -56,10 +56,6 @@ class BaseAdversarial(BaseAutoencoder):
     discriminator : Discriminator or None, default=None
         Layers, dropout, learning rate and spectral norm of each discriminator; None
         takes the defaults of `Discriminator`.
-    input_noise : float, default=0.0
-        Standard deviation of noise added to the encoder's input in training, in units
-        of the spread of the data. More of it makes codes robust, and the model a
-        denoiser.
     layer : str or list of str, default="mu"
         What `transform` returns: "mu", "logvar" (of a Gaussian posterior), "z" (a draw
         from it, the same for equal samples; else `mu` itself) or any other key of
@@ -90,14 +86,13 @@ class BaseAdversarial(BaseAutoencoder):
         "posterior": [StrOptions({"deterministic", "gaussian"})],
         "adversarial_weight": [at_least(0)],
         "discriminator": [Discriminator, None],
-        "input_noise": [at_least(0)],
     }
     _examples = BaseAutoencoder._examples | {
         "prior": "Normal()",
         "discriminator": "Discriminator()",
     }
     _structure = (*BaseAutoencoder._structure, "prior", "posterior", "discriminator")
-    _objective = ("posterior", "input_noise")
+    _objective = (*BaseAutoencoder._objective, "posterior")
     _standardizes_input = True
     _engine = (*BaseAutoencoder._engine, "adversarial_weight")
 
@@ -109,11 +104,11 @@ class BaseAdversarial(BaseAutoencoder):
         architecture="mlp",
         image_shape=None,
         likelihood="gaussian",
+        corruption=None,
         prior="normal",
         posterior="deterministic",
         adversarial_weight=0.5,
         discriminator=None,
-        input_noise=0.0,
         layer="mu",
         learning_rate=1e-3,
         weight_decay=0.0,
@@ -135,7 +130,6 @@ class BaseAdversarial(BaseAutoencoder):
         self.posterior = posterior
         self.adversarial_weight = adversarial_weight
         self.discriminator = discriminator
-        self.input_noise = input_noise
 
     def sample_codes(self, n_samples=1, y=None, *, random_state=None):
         """Draw codes from the prior; `sample` decodes them.

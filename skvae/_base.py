@@ -5,7 +5,7 @@ import os
 import warnings
 from contextlib import contextmanager
 from functools import partial
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from types import FunctionType
 
@@ -117,6 +117,13 @@ class BaseAutoencoder(
         How data are distributed around what the decoder says: "gaussian", "laplace",
         "bernoulli" (values in [0, 1]), "squared_error", or an object such as
         ``skvae.nn.Gaussian(scale=1.0)``.
+    corruption : float, object, callable or None, default=None
+        What is done to the encoder's input in training, for the decoder to undo
+        (denoising autoencoder; Vincent et al. 2008,
+        https://doi.org/10.1145/1390156.1390294): a number adds Gaussian noise of so
+        many times the spread of the data; an object such as ``skvae.nn.Masking(0.3)``,
+        or a function ``corruption(X, rng)`` that returns a changed batch. It makes
+        codes robust. Held-out samples and `transform` see no corruption.
     layer : str or list of str, default="mu"
         What `transform` returns: "mu", "z" (where the code has no variance, the same)
         or any other key of `layer_names_`. "mu[:4]" is the first four values of a
@@ -203,6 +210,12 @@ class BaseAutoencoder(
             StrOptions({"bernoulli", "gaussian", "laplace", "squared_error"}),
             HasMethods(["build", "nll", "mean"]),
         ],
+        "corruption": [
+            at_least(0),
+            HasMethods(["build", "forward"]),
+            callable,
+            None,
+        ],
         "layer": [str, "array-like"],
         "learning_rate": [positive],
         "weight_decay": [at_least(0)],
@@ -222,7 +235,11 @@ class BaseAutoencoder(
     __metadata_request__fit = {"X_val": True, "groups": True}
 
     # Parameters that may be names or objects, whose parameters can be set.
-    _examples = {"architecture": "MLP()", "likelihood": "Gaussian()"}
+    _examples = {
+        "architecture": "MLP()",
+        "likelihood": "Gaussian()",
+        "corruption": "GaussianNoise()",
+    }
     # Parameters that fix the shape of the networks.
     _structure = (
         "n_components",
@@ -231,7 +248,7 @@ class BaseAutoencoder(
         "image_shape",
         "likelihood",
     )
-    _objective = ()
+    _objective = ("corruption",)
     _standardizes_input = False  # whatever the likelihood
     _engine = ("learning_rate", "weight_decay", "batch_size")
 
@@ -243,6 +260,7 @@ class BaseAutoencoder(
         architecture="mlp",
         image_shape=None,
         likelihood="gaussian",
+        corruption=None,
         layer="mu",
         learning_rate=1e-3,
         weight_decay=0.0,
@@ -264,6 +282,7 @@ class BaseAutoencoder(
         self.architecture = architecture
         self.image_shape = image_shape
         self.likelihood = likelihood
+        self.corruption = corruption
         self.layer = layer
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -721,7 +740,11 @@ class BaseAutoencoder(
             sample_shape=self.sample_shape_,
             architecture=resolve(self.architecture),
             arguments=own | self._module_options(labels),
-            standardizes=self._standardizes_input or likelihood.standardize,
+            standardizes=(
+                self._standardizes_input
+                or likelihood.standardize
+                or self.corruption is not None
+            ),
             learning_rate=self.learning_rate,
             rates=self._phase_rates(),
             weight_decay=self.weight_decay,
@@ -731,11 +754,21 @@ class BaseAutoencoder(
 
     def _module_options(self, labels):
         """Return arguments of the module that not every model has."""
-        return {name: getattr(self, name) for name in self._objective}
+        options = {name: getattr(self, name) for name in self._objective}
+        return options | {"corruption": self._new_corruption()}
 
     def _phase_rates(self):
         """Return the learning rates of phases that have one of their own."""
         return {}
+
+    def _new_corruption(self):
+        from .nn import Corruption, Function, GaussianNoise
+
+        value = self.corruption
+        if value is None or isinstance(value, Real):
+            return GaussianNoise(float(value)) if value else None
+        is_function = callable(value) and not isinstance(value, type | Corruption)
+        return Function(value) if is_function else self._resolve("corruption")
 
     def _new_likelihood(self):
         return self._resolve("likelihood")

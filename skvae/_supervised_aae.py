@@ -11,7 +11,7 @@ from ._validation import check_rows, fit_context, get_namespace, to_numpy
 
 
 @inherit_documentation
-class SupervisedAAE(ClassDecoder, input_noise=0.5, batch_size=64):
+class SupervisedAAE(ClassDecoder, corruption=0.5, batch_size=64):
     r"""Supervised adversarial autoencoder: the code holds what the label does not say.
 
     The decoder is told the class :math:`y` of each sample beside its code :math:`z`,

@@ -104,7 +104,7 @@ class VAE(BaseAutoencoder):
         "free_bits": [at_least(0)],
     }
     _module_name = "VAEModule"
-    _objective = ("beta", "beta_warmup", "free_bits")
+    _objective = (*BaseAutoencoder._objective, "beta", "beta_warmup", "free_bits")
 
     def __init__(
         self,
@@ -114,6 +114,7 @@ class VAE(BaseAutoencoder):
         architecture="mlp",
         image_shape=None,
         likelihood="gaussian",
+        corruption=None,
         beta=1.0,
         beta_warmup=0,
         free_bits=0.0,

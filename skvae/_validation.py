@@ -562,7 +562,7 @@ def warn_of_target(estimator, y, rows):
     warnings.warn(
         f"`y` has the shape of X and is ignored: {type(estimator).__name__} learns to "
         "reconstruct X, not to turn X into `y`. Leave `y` out. For a denoiser, take "
-        "AAE(input_noise=...) on clean X.",
+        "AE(corruption=...) on clean X.",
         UserWarning,
         stacklevel=7,
     )

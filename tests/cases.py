@@ -61,7 +61,7 @@ ADVERSARIAL = {
     "gaussian_posterior": {"posterior": "gaussian", "layer": ["z", "logvar"]},
     "regularized": {
         "discriminator": Discriminator(dropout=0.2, spectral_norm=True),
-        "input_noise": 0.3,
+        "corruption": 0.3,
     },
     "uniform": {"prior": "uniform"},
 }

@@ -225,12 +225,12 @@ def test_the_encoder_gets_standardized_data_with_every_likelihood(model, flat):
     assert decoded.max() <= 1
 
 
-def test_input_noise_is_in_units_of_the_spread(flat):
+def test_corruption_is_in_units_of_the_spread(flat):
     X, _ = flat
     X = X / X.max()
-    module = AAE(likelihood="bernoulli", input_noise=0.5, **QUICK).fit(X).module_
+    module = AAE(likelihood="bernoulli", corruption=0.5, **QUICK).fit(X).module_
     zeros = torch.zeros(2000, 64)
-    noisy = module.train()._noisy(zeros, Noise(torch.Generator().manual_seed(0)))
+    noisy = module.train()._corrupted(zeros, Noise(torch.Generator().manual_seed(0)))
     assert float(noisy.std() / module.spread) == pytest.approx(0.5, rel=0.02)
 
 
@@ -245,10 +245,10 @@ def test_adversaries_of_models_with_classes_forget_sooner(model, momentum, flat)
         assert optimizer.param_groups[0]["betas"] == expected
 
 
-def test_input_noise_is_for_training(flat):
+def test_corruption_is_for_training(flat):
     X, _ = flat
     clean, noisy = (
-        AAE(input_noise=noise, max_iter=60, random_state=0).fit(X[:200])
+        AAE(corruption=noise, max_iter=60, random_state=0).fit(X[:200])
         for noise in (0.0, 1.0)
     )
     assert_array_equal(noisy.transform(X), noisy.transform(X))
@@ -675,7 +675,7 @@ def test_classification_loss_is_that_of_smoothed_labels_and_adjusted_logits(flat
     X, y = flat
     n_classes, smoothing = len(set(y)), 0.2
     shares = np.arange(1, n_classes + 1) / np.arange(1, n_classes + 1).sum()
-    options = {"class_prior": shares, "label_smoothing": smoothing, "input_noise": 0.0}
+    options = {"class_prior": shares, "label_smoothing": smoothing, "corruption": 0.0}
     model = AAEClassifier(**options, **QUICK).fit(X, y)
     found = model.module_.losses(
         "classification", torch.from_numpy(X), torch.from_numpy(y.astype(int))

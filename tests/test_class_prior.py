@@ -110,7 +110,7 @@ def test_the_head_learns_the_probabilities_among_all_samples():
     X, y = pool([500, 500])
     X[:, 1:] = 0  # one feature, in which the classes overlap
     some = with_labels(y, [300, 30])
-    options = FIT | {"max_iter": 20, "learning_rate": 5e-3, "input_noise": 0.0}
+    options = FIT | {"max_iter": 20, "learning_rate": 5e-3, "corruption": 0.0}
     options |= {"adversarial_weight": 0, "label_smoothing": 0.0}
     adjusted, copied = (
         AAEClassifier(2, class_prior=shares, **options).fit(X, some)
@@ -127,7 +127,7 @@ def test_the_head_learns_the_probabilities_among_all_samples():
 def test_smoothed_labels_keep_the_head_from_the_extremes():
     X, y = pool([50, 50, 50])
     some = with_labels(y, [10, 10, 10])
-    options = FIT | {"max_iter": 100, "learning_rate": 1e-2, "input_noise": 0.0}
+    options = FIT | {"max_iter": 100, "learning_rate": 1e-2, "corruption": 0.0}
     sharp, smooth = (
         AAEClassifier(2, label_smoothing=s, **options).fit(X, some) for s in (0.0, 0.3)
     )

@@ -106,7 +106,7 @@ CANDIDATES = {
     ),
     "dropout": (AE, {"architecture": [SMALL, MLP((8,), dropout=0.3)]}),
     "conv": (AE, {"architecture": [Conv((2, 4))], "random_state": [0, 1]}),
-    "adversary": (AAE, {"adversarial_weight": [0.3, 1], "input_noise": [0.1, 0.5]}),
+    "adversary": (AAE, {"adversarial_weight": [0.3, 1], "corruption": [0.1, 0.5]}),
     "spectral": (
         AAE,
         {

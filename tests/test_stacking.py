@@ -46,13 +46,13 @@ NETWORKS = {
     "AE": lambda i: AE(3),
     "VAE": lambda i: VAE(3, beta=0.5 + i, beta_warmup=4 * i, free_bits=0.2 * i),
     "AAE": lambda i: AAE(3, prior=Normal(0.5 + i)),
-    "SupervisedAAE": lambda i: SupervisedAAE(3, input_noise=0.1 + i),
+    "SupervisedAAE": lambda i: SupervisedAAE(3, corruption=0.1 + i),
     "AAEClusterer": lambda i: AAEClusterer(n_clusters=3, class_noise=0.1 + i),
     "AAEClassifier": lambda i: AAEClassifier(
         3,
         class_prior=SHARES[i],
         label_smoothing=0.1 * i,
-        input_noise=0.1 + i,
+        corruption=0.1 + i,
         class_noise=0.1 + i,
     ),
     "mlp": lambda i: VAE(3, architecture=MLP((16, 8), dropout=0.1 + 0.2 * i)),
@@ -68,7 +68,7 @@ NETWORKS = {
         3, discriminator=Discriminator(spectral_norm=True, dropout=0.1 + 0.2 * i)
     ),
     "gaussian_posterior": lambda i: AAE(
-        3, posterior="gaussian", prior=Uniform(0.5 + i), input_noise=0.1 + i
+        3, posterior="gaussian", prior=Uniform(0.5 + i), corruption=0.1 + i
     ),
     "mixture": lambda i: AAE(3, prior=GaussianMixture(5, False, 2 + i, 0.5 + i, 1 + i)),
     "mixture_by_class": lambda i: AAEClassifier(
@@ -78,7 +78,7 @@ NETWORKS = {
     "roll_by_class": lambda i: SupervisedAAE(2, prior=SwissRoll(True, 2.0 + i)),
     "sampler": lambda i: AAE(3, prior=laplace),
     "ordered": lambda i: VAE(3, ordered=True, beta=0.5 + i, free_bits=0.2 * i),
-    "ordered_classes": lambda i: AAEClassifier(3, ordered=True, input_noise=0.1 + i),
+    "ordered_classes": lambda i: AAEClassifier(3, ordered=True, corruption=0.1 + i),
 }
 
 

@@ -238,7 +238,7 @@ def label_run(X, y, X_test, y_test, n_labels, seed, width, batch_size, **options
         discriminator=Discriminator((500, 500)),
         max_iter=40,
         batch_size=batch_size,
-        input_noise=1.2,
+        corruption=1.2,
         adversarial_weight=1.0,
         random_state=seed,
         **options,
@@ -300,7 +300,7 @@ def clusters_choice(X, y, X_test, y_test):
         ("deterministic", 1.2, 1.0),
     ):
         model = clusterer(
-            15, 0, posterior=posterior, input_noise=noise, adversarial_weight=weight
+            15, 0, posterior=posterior, corruption=noise, adversarial_weight=weight
         ).fit(X)
         accuracy = accuracy_of_clusters(model, X, y, X_held_back, y_held_back)
         print(posterior, noise, weight, f"accuracy {accuracy:.4f}", flush=True)
@@ -310,7 +310,7 @@ def clusters(X, y, X_test, y_test):
     """30 clusters, named by the training images; 20 epochs, three seeds."""
     for seed in range(3):
         model = clusterer(
-            20, seed, posterior="gaussian", input_noise=1.9, adversarial_weight=0.5
+            20, seed, posterior="gaussian", corruption=1.9, adversarial_weight=0.5
         ).fit(X)
         accuracy = accuracy_of_clusters(model, X, y, X_test, y_test)
         sizes = np.bincount(model.labels_, minlength=30)

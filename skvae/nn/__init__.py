@@ -11,6 +11,14 @@ from ._adversarial import (
     SupervisedAAEModule,
 )
 from ._conv import Pyramid
+from ._corruptions import (
+    Corruption,
+    Function,
+    GaussianNoise,
+    Masking,
+    SaltAndPepper,
+    Swap,
+)
 from ._dropout import Dropout
 from ._layers import layer_function, layer_shapes, multiply_adds
 from ._likelihoods import (
@@ -46,21 +54,27 @@ __all__ = [
     "AAEModule",
     "AEModule",
     "Bernoulli",
+    "Corruption",
     "DiscriminatorModule",
     "Dropout",
+    "Function",
     "Gaussian",
     "GaussianMixture",
+    "GaussianNoise",
     "Laplace",
     "Likelihood",
+    "Masking",
     "Noise",
     "Normal",
     "Prior",
     "Pyramid",
     "ResidualBlock",
+    "SaltAndPepper",
     "Sampler",
     "SpectralLinear",
     "SquaredError",
     "SupervisedAAEModule",
+    "Swap",
     "SwissRoll",
     "Uniform",
     "VAEModule",

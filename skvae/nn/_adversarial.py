@@ -5,9 +5,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ._corruptions import Corruption
 from ._likelihoods import Likelihood
 from ._mlp import dense
-from ._modules import AEModule, LogVariance, with_noise
+from ._modules import AEModule, LogVariance
 from ._noise import Noise
 from ._parameters import register_numbers
 from ._priors import Prior, check_draws
@@ -49,8 +50,9 @@ class DiscriminatorModule(nn.Module):
 
     def forward(self, Z: Tensor, noise: Noise | None = None) -> Tensor:
         """Return the log-odds that codes are real, of shape (n_samples, 1)."""
-        if self.training:
-            Z = with_noise(Z, self.noise, noise or Noise(device=Z.device))
+        if self.training and self.noise is not None:
+            noise = noise or Noise(device=Z.device)
+            Z = Z + self.noise * noise.normal(*Z.shape)
         logits: Tensor = self.network(Z)
         return logits
 
@@ -81,13 +83,12 @@ class AAEModule(AEModule):
     shift : Tensor of shape sample_shape
     spread : float
     prefix_decoders : sequence of nn.Module or None, default=None
+    corruption : Corruption or None, default=None
         As in `AEModule`.
     prior : Prior
     posterior : {"deterministic", "gaussian"}
     class_prior : sequence of float
         Shares of the classes; empty if labels play no part.
-    input_noise : float
-        As in `skvae.AAE`.
     discriminator : mapping of str to value
         The arguments `hidden_layer_sizes`, `dropout` and `spectral_norm` of each
         `DiscriminatorModule`.
@@ -97,7 +98,6 @@ class AAEModule(AEModule):
     # all that tells classes apart, less of it keeps them from chasing each other
     # (Radford, Metz and Chintala 2016, https://arxiv.org/abs/1511.06434).
     _adversarial_momentum: ClassVar[float] = 0.9
-    input_noise: Tensor | None
 
     def __init__(
         self,
@@ -110,10 +110,10 @@ class AAEModule(AEModule):
         shift: Tensor,
         spread: float,
         prefix_decoders: Sequence[nn.Module] | None = None,
+        corruption: Corruption | None = None,
         prior: Prior,
         posterior: str,
         class_prior: Sequence[float],
-        input_noise: float,
         discriminator: Mapping[str, Any],
     ) -> None:
         super().__init__(
@@ -125,12 +125,12 @@ class AAEModule(AEModule):
             shift=shift,
             spread=spread,
             prefix_decoders=prefix_decoders,
+            corruption=corruption,
         )
         prior.build(n_components, class_prior)
         check_draws(prior)
         self.prior = prior
         self.n_classes = len(class_prior)
-        register_numbers(self, input_noise=input_noise or None)
         self._discriminator_options = discriminator
         if posterior == "gaussian":
             self._add_head("logvar", LogVariance(n_hidden, n_components), n_components)
@@ -188,7 +188,7 @@ class AAEModule(AEModule):
     def _reconstruction_terms(
         self, X: Tensor, y: Tensor | None, noise: Noise
     ) -> dict[str, Tensor]:
-        codes = self._codes(self._noisy(X, noise))
+        codes = self._codes(self._corrupted(X, noise))
         z = self._cut(self._drawn(codes, noise), noise)
         loss = self._decoding_loss(X, self._to_decode(z, codes, y))
         return {"reconstruction_loss": loss}
@@ -221,7 +221,7 @@ class AAEModule(AEModule):
 
     def _fake(self, X: Tensor, y: Tensor | None, noise: Noise) -> dict[str, Tensor]:
         """Return what each discriminator sees of samples."""
-        codes = self._codes(self._noisy(X, noise))
+        codes = self._codes(self._corrupted(X, noise))
         return self._seen(codes, self._drawn(codes, noise), y)
 
     def _seen(
@@ -264,12 +264,6 @@ class AAEModule(AEModule):
         if self.likelihood.standardize:
             return X
         return (X - self.shift.to(X.dtype)) / self.spread
-
-    def _noisy(self, X: Tensor, noise: Noise) -> Tensor:
-        if self.input_noise is None or not self.training:
-            return X
-        one = 1.0 if self.likelihood.standardize else self.spread
-        return with_noise(X, one * self.input_noise, noise)
 
     def _drawn(self, codes: Mapping[str, Tensor], noise: Noise) -> Tensor:
         if "logvar" not in codes:
@@ -445,7 +439,7 @@ class AAEClassifierModule(AAEClustererModule):
     def _classification_terms(
         self, X: Tensor, y: Tensor, noise: Noise
     ) -> dict[str, Tensor]:
-        log_proba = self._logits_of_labelled(self._noisy(X, noise)).log_softmax(1)
+        log_proba = self._logits_of_labelled(self._corrupted(X, noise)).log_softmax(1)
         of_label = -log_proba.gather(1, y[:, None]).mean()
         of_others = -log_proba.mean()
         smoothed = torch.lerp(of_label, of_others, self.label_smoothing)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ._corruptions import Corruption
 from ._likelihoods import Likelihood
 from ._noise import Noise, drawing_from
 from ._ordered import Prefixes
@@ -36,6 +37,8 @@ class AEModule(nn.Module):
         `X` and `shift` may be of double precision, the networks are of single.
     prefix_decoders : sequence of nn.Module or None, default=None
         As in `Prefixes`, for a code that is ordered.
+    corruption : Corruption or None, default=None
+        Of the encoder's input in training.
     """
 
     decodes_classes: ClassVar[bool] = False  # whether the decoder gets them one-hot
@@ -57,6 +60,7 @@ class AEModule(nn.Module):
         shift: Tensor,
         spread: float,
         prefix_decoders: Sequence[nn.Module] | None = None,
+        corruption: Corruption | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -70,6 +74,9 @@ class AEModule(nn.Module):
             self.prefixes = Prefixes(prefix_decoders, likelihood, n_components)
         for head in self._heads:
             head.likelihood.build(shift.shape, spread)
+        self.corruption = corruption
+        if corruption is not None:
+            corruption.build()
         unit = likelihood.unit
         inverse_unit = None if unit is None else 1 / float(unit)
         register_numbers(self, _inverse_unit=inverse_unit)
@@ -205,7 +212,8 @@ class AEModule(nn.Module):
         epoch: Tensor | float,
     ) -> dict[str, Tensor]:
         """Return the terms of the loss for standardized data."""
-        loss = self._decoding_loss(X, self._cut(self._codes(X)["mu"], noise))
+        codes = self._codes(self._corrupted(X, noise))
+        loss = self._decoding_loss(X, self._cut(codes["mu"], noise))
         return {"loss": loss, "reconstruction_loss": loss}
 
     def _add_head(self, name: str, head: nn.Module, size: int) -> None:
@@ -234,6 +242,21 @@ class AEModule(nn.Module):
         head, Z = self._head_for(Z)
         nll: Tensor = head.likelihood.nll(X, head.decoder(Z))
         return nll
+
+    def _corrupted(self, X: Tensor, noise: Noise) -> Tensor:
+        """Corrupt the encoder's input in training."""
+        corruption = self.corruption
+        if corruption is None or not self.training:
+            return X
+        shift, spread = self.shift.to(X.dtype), self.spread
+        corrupted: Tensor
+        if corruption.takes_standardized == self.likelihood.standardize:
+            corrupted = corruption(X, noise)
+        elif self.likelihood.standardize:
+            corrupted = (corruption(X * spread + shift, noise) - shift) / spread
+        else:
+            corrupted = corruption((X - shift) / spread, noise) * spread + shift
+        return corrupted
 
     def _cut(self, Z: Tensor, noise: Noise) -> Tensor:
         """Leave prefixes of codes that are ordered."""
@@ -272,6 +295,7 @@ class VAEModule(AEModule):
     shift : Tensor of shape sample_shape
     spread : float
     prefix_decoders : sequence of nn.Module or None, default=None
+    corruption : Corruption or None, default=None
         As in `AEModule`.
     beta : float
     beta_warmup : int
@@ -294,6 +318,7 @@ class VAEModule(AEModule):
         shift: Tensor,
         spread: float,
         prefix_decoders: Sequence[nn.Module] | None = None,
+        corruption: Corruption | None = None,
         beta: float,
         beta_warmup: int,
         free_bits: float,
@@ -307,6 +332,7 @@ class VAEModule(AEModule):
             shift=shift,
             spread=spread,
             prefix_decoders=prefix_decoders,
+            corruption=corruption,
         )
         self._add_head("logvar", LogVariance(n_hidden, n_components), n_components)
         warms_up = beta > 0 and beta_warmup > 0
@@ -357,7 +383,7 @@ class VAEModule(AEModule):
         noise: Noise,
         epoch: Tensor | float,
     ) -> dict[str, Tensor]:
-        codes = self._codes(X)
+        codes = self._codes(self._corrupted(X, noise))
         z = self.draw(codes, noise.normal(*codes["mu"].shape))
         reconstruction = self._decoding_loss(X, self._cut(z, noise))
         per_component = kl_divergence(codes).mean(0)
@@ -396,8 +422,3 @@ def kl_divergence(codes: Mapping[str, Tensor]) -> Tensor:
     """KL(N(mu, exp(logvar)) || N(0, 1)) in nats, of shape (n_samples, n_components)."""
     mu, logvar = codes["mu"], codes["logvar"]
     return 0.5 * torch.addcmul(logvar.expm1() - logvar, mu, mu)
-
-
-def with_noise(X: Tensor, scale: Tensor | None, noise: Noise) -> Tensor:
-    """Add normal noise of standard deviation `scale`, None for no noise."""
-    return X if scale is None else X + scale * noise.normal(*X.shape)
