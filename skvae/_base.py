@@ -491,7 +491,7 @@ class BaseAutoencoder(
         """
         check_is_fitted(self)
         rows, _ = check_rows(self, X, reset=False)
-        return self._net.apply(self.module_.log_likelihood, self._net.as_samples(rows))
+        return self._scores(rows)
 
     def score(self, X, y=None):
         """Return the mean of `score_samples`, which a grid search maximizes.
@@ -818,12 +818,16 @@ class BaseAutoencoder(
         scores = []
         for length in prefixes.sizes:
             prefixes.n_used.fill_(length)
-            scores.append(to_numpy(self.score_samples(rows)).astype(np.float64))
+            scores.append(to_numpy(self._scores(rows)).astype(np.float64))
         best = np.argmax(np.mean(scores, axis=1))
         worse = scores[best] - np.array(scores)
         error = worse.std(axis=1) / math.sqrt(len(rows))
         first = int(np.argmax(worse.mean(axis=1) <= error))
         prefixes.n_used.fill_(prefixes.sizes[first])
+
+    def _scores(self, rows):
+        """Return the score of each sample, given as flat rows."""
+        return self._net.apply(self.module_.log_likelihood, self._net.as_samples(rows))
 
     def _find_shares_of_components(self, plan):
         """Measure what share of the variance each component of a code explains."""

@@ -113,6 +113,10 @@ class SupervisedAAE(ClassDecoder, corruption=0.5, batch_size=64):
         rows, _ = check_rows(self, X, reset=False)
         if y is not None:
             return self._log_likelihood(rows, self._numbers_of(y, len(rows)))
+        return self._scores(rows)
+
+    def _scores(self, rows):
+        """Return the score of each sample over all classes, given as flat rows."""
         xp, _ = get_namespace(rows)
         by_class = [
             xp.astype(self._log_likelihood(rows, np.full(len(rows), n)), xp.float64)

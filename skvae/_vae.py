@@ -160,6 +160,9 @@ class VAE(BaseAutoencoder):
         if not (n_draws is None or is_count(n_draws)):
             raise ValueError(f"`n_draws` must be an int >= 1 or None, got {n_draws!r}.")
         rows, _ = check_rows(self, X, reset=False)
+        return self._scores(rows, n_draws)
+
+    def _scores(self, rows, n_draws=None):
         chunks = gen_batches(len(rows), 1024)  # the noise of all rows would be large
         scores = [self._bound(rows[chunk], n_draws) for chunk in chunks]
         return get_namespace(scores[0])[0].concat(scores)

@@ -159,13 +159,15 @@ class ReconstructionOutlierDetector(DocumentedMixin, OutlierMixin, BaseEstimator
         Raises
         ------
         ValueError
-            If there are fewer samples, or groups, than folds, or if the estimator is no
-            autoencoder and no Pipeline that ends in one.
+            If there are fewer samples, or groups, than folds, if the folds of a
+            splitter don't hold each sample once, or if the estimator is no autoencoder
+            and no Pipeline that ends in one.
         """
         estimator = AE() if self.estimator is None else self.estimator
         _autoencoder_in(estimator)
         X, y = indexable(X, y)
         folds = list(self._folds(X, y, groups))
+        _check_partition([test for _, test in folds], count_samples(X))
         with stacked_training():
             results = Parallel()(
                 delayed(_fit_and_measure)(clone(estimator), X, y, *fold)
@@ -178,6 +180,7 @@ class ReconstructionOutlierDetector(DocumentedMixin, OutlierMixin, BaseEstimator
             self._models.append(model)
         self.estimators_ = [model for model, _ in self._models]
         for name in ("n_features_in_", "feature_names_in_"):
+            vars(self).pop(name, None)
             if hasattr(self.estimators_[0], name):
                 setattr(self, name, getattr(self.estimators_[0], name))
         self._center = np.median(measures, axis=0)
@@ -371,6 +374,15 @@ def _measures(estimator, codes, X):
 def _errors(model, X):
     X_hat = to_numpy(model.reconstruct(X)).astype(np.float64)
     return to_numpy(np.asarray(X)).astype(np.float64).reshape(X_hat.shape) - X_hat
+
+
+def _check_partition(folds, n_samples):
+    """Raise unless each sample is in one fold."""
+    if not np.array_equal(np.sort(np.concatenate(folds)), np.arange(n_samples)):
+        raise ValueError(
+            "`cv` must put each sample into one test fold, as KFold does, so that each "
+            "is scored once. ShuffleSplit and repeated splitters don't."
+        )
 
 
 def _autoencoder_in(estimator):

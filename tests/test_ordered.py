@@ -1,6 +1,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from cases import MODELS
 from numpy.testing import assert_allclose, assert_array_equal
@@ -158,6 +159,16 @@ def test_auto_repeats_from_memory(plane, tmp_path):
     assert again.callbacks_ == []
     assert again.n_components_ == auto.n_components_ <= 12
     assert_array_equal(again.sample(3), auto.sample(3))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_auto_takes_tables_and_classes(digits, name):
+    X, y = digits
+    table = pd.DataFrame(X.reshape(len(X), -1)).add_prefix("pixel ")
+    options = {"n_components": "auto", "learning_rate": 1e-2}
+    model = MODELS[name][0](**options, **FIT).fit(table, y)
+    assert model.n_components_ in (2, 4, 8, 16, 32)
+    assert model.score_samples(table).shape == (len(X),)
 
 
 def test_auto_goes_on_from_whole_codes(plane):

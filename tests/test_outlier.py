@@ -2,11 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.covariance import LedoitWolf
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.model_selection import GridSearchCV, GroupKFold, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
@@ -154,6 +155,7 @@ def test_works_in_and_around_pipelines():
     pipeline = make_pipeline(StandardScaler(), AE(4, random_state=0, **LIGHT))
     model = detector(pipeline).fit(X)
     assert list(model.feature_names_in_) == list(X.columns)
+    assert not hasattr(clone(model).fit(X).fit(X.to_numpy()), "feature_names_in_")
     outer = make_pipeline(StandardScaler(), detector()).fit(X)
     pair = outer.score_samples(X), model.score_samples(X)
     assert np.corrcoef(pair)[0, 1] > 0.99  # one scaler per fold, and one for all
@@ -179,5 +181,7 @@ def test_only_autoencoders_are_taken():
     for estimator in (PCA(2), make_pipeline(AE(2), StandardScaler())):
         with pytest.raises(ValueError, match="must be an autoencoder of skvae"):
             detector(estimator).fit(X)
+    with pytest.raises(ValueError, match="each sample into one test fold"):
+        detector(cv=ShuffleSplit(5, random_state=0)).fit(X)
     with pytest.raises(ValueError, match="contamination"):
         detector(contamination=0.6).fit(X)

@@ -4,8 +4,8 @@ Nested dropout (Rippel, Gelbart and Adams 2014, https://arxiv.org/abs/1402.0915)
 decoder that gets only the first values of a code, of a number drawn at random, makes
 the encoder say there what helps most. One decoder for prefixes of all lengths would be
 a compromise that costs twice the error of long ones. So there is one for each octave of
-lengths, as in "up to 2, 4, 8, 16", each with a likelihood of its own; samples of a
-batch take turns among them, which costs about as much as a single decoder.
+lengths, as in "up to 2, 4, 8, 16", each with a likelihood of its own. Samples of a
+batch take turns among them, so that there are no more multiplications than with one.
 """
 
 import copy
