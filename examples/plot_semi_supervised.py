@@ -15,12 +15,14 @@ error of one to two points from the 360 images alone.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedShuffleSplit, train_test_split
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from sklearn.svm import SVC
 
 from skvae import AAEClassifier
+from skvae.model_selection import stacked_training
 
 X, y = load_digits(return_X_y=True)
 X, X_test, y, y_test = train_test_split(
@@ -36,18 +38,20 @@ class Scored(SVC):
         return scores / scores.sum(axis=1, keepdims=True)
 
 
-def score(model, n_labels, seed):
+def score(name, model, n_labels, seed):
     """Accuracy on the test images with so many labels, as many of each digit."""
     splitter = StratifiedShuffleSplit(1, train_size=n_labels, random_state=seed)
     known, _ = next(splitter.split(X, y))
     if isinstance(model, SVC):
-        return model.fit(X[known], y[known]).score(X_test, y_test)
-    some = np.full(len(y), -1)
-    some[known] = y[known]
-    return model.fit(X, some).score(X_test, y_test)
+        model.fit(X[known], y[known])
+    else:
+        some = np.full(len(y), -1)
+        some[known] = y[known]
+        model.fit(X, some)
+    return name, n_labels, model.score(X_test, y_test)
 
 
-rows = []
+jobs = []
 for n_labels in (20, 50, 100, 300):
     for seed in range(2):
         models = {
@@ -57,9 +61,13 @@ for n_labels in (20, 50, 100, 300):
             "labels only": SVC(),
         }
         for name, model in models.items():
-            rows.append((name, n_labels, score(model, n_labels, seed)))
+            jobs.append((name, model, n_labels, seed))
 
 # %%
+# The eight networks are trained as one batch.
+
+with stacked_training():
+    rows = Parallel()(delayed(score)(*job) for job in jobs)
 table = pd.DataFrame(rows, columns=["model", "labels", "accuracy"]).pivot_table(
     index="labels", columns="model", values="accuracy", sort=False
 )

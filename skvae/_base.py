@@ -173,7 +173,7 @@ class BaseAutoencoder(
         The trained networks.
     n_components_ : int
         Size of the code: `n_components`, or what "auto" has chosen.
-    explained_variance_ratio_ : ndarray of shape (n_components_,)
+    explained_variance_ratio_ : ndarray of shape (n_components,)
         Only of an ordered code: what share of the variance of the training data (of
         some 2 million values of them) each component adds to what those before it
         reconstruct. As with PCA, the sum is what all of them reconstruct.

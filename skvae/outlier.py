@@ -54,8 +54,7 @@ class ReconstructionOutlierDetector(DocumentedMixin, OutlierMixin, BaseEstimator
     contamination : float or "auto", default="auto"
         Share of the training samples that are outliers, in (0, 0.5], which settles the
         threshold. "auto" is 0.05: of normal samples, one in twenty is a false alarm.
-    criterion : {"reconstruction", "elbo", "prior", "combined"}, \
-            default="reconstruction"
+    criterion : str, default="reconstruction"
         What tells outliers from normal samples. "reconstruction": minus the logarithm
         of the mean squared error. "elbo": the `score_samples` of the autoencoder, which
         of a `VAE` is the evidence lower bound. "prior": minus half the squared
