@@ -43,6 +43,7 @@ from ._validation import (
     positive,
     prefix_of,
     side_by_side,
+    takes,
     to_numpy,
     warn_of_target,
 )
@@ -767,8 +768,14 @@ class BaseAutoencoder(
         value = self.corruption
         if value is None or isinstance(value, Real):
             return GaussianNoise(float(value)) if value else None
-        is_function = callable(value) and not isinstance(value, type | Corruption)
-        return Function(value) if is_function else self._resolve("corruption")
+        if isinstance(value, type | Corruption):
+            return self._resolve("corruption")
+        if not takes(value, "X", "rng"):
+            raise ValueError(
+                f"`corruption`={value!r} must be a function of two arguments, a batch "
+                "X and a NumPy generator rng, or an object such as skvae.nn.Masking()."
+            )
+        return Function(value)
 
     def _new_likelihood(self):
         return self._resolve("likelihood")
@@ -849,7 +856,7 @@ class BaseAutoencoder(
 
     def _fitted(self, net, plan):
         """Return the attributes of this estimator once it holds what a plan gave."""
-        stale = {f"{name}_" for name in Labels._fields}
+        stale = {f"{name}_" for name in Labels._fields} | {"explained_variance_ratio_"}
         names = (*self._structure, *self._objective, *self._engine)
         labels = {} if plan.labels is None else plan.labels._asdict()
         labels.pop("numbers", None)

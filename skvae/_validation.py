@@ -56,6 +56,7 @@ __all__ = [
     "safe_indexing",
     "share",
     "side_by_side",
+    "takes",
     "to_numpy",
     "type_in",
     "warn_of_target",
@@ -84,6 +85,19 @@ def arguments_of(cls, given):
 @cache
 def _names_of_arguments(cls):
     return tuple(signature(cls).parameters)
+
+
+def takes(function, *arguments):
+    """Tell whether a function can be called with so many arguments."""
+    if hasattr(function, "register_forward_hook"):  # calls `forward`, of one
+        return False
+    try:
+        signature(function).bind(*arguments)
+    except ValueError:  # has no signature, as some of C
+        return True
+    except TypeError:
+        return False
+    return True
 
 
 def named_after(cls, function):

@@ -173,18 +173,20 @@ class ReconstructionOutlierDetector(DocumentedMixin, OutlierMixin, BaseEstimator
                 for fold in folds
             )
         measures = np.empty((count_samples(X), len(_MEASURES)))
-        self._models = []
-        for (_, test), (*model, found) in zip(folds, results, strict=True):
+        for (_, test), (*_, found) in zip(folds, results, strict=True):
             measures[test] = found
-            self._models.append(model)
+        if all(len(test) > 1 and np.ptp(measures[test, 0]) == 0 for _, test in folds):
+            raise ValueError(
+                "All samples of X are equal for the autoencoder: nothing says how far "
+                "from them is unusual."
+            )
+        self._models = [model for *model, _ in results]
         self.estimators_ = [model for model, _ in self._models]
         for name in ("n_features_in_", "feature_names_in_"):
             vars(self).pop(name, None)
             if hasattr(self.estimators_[0], name):
                 setattr(self, name, getattr(self.estimators_[0], name))
-        self._center = np.median(measures, axis=0)
-        deviation = np.median(np.abs(measures - self._center), axis=0)
-        self._scale = np.maximum(_TO_DEVIATION * deviation, np.finfo(float).tiny)
+        self._center, self._scale = _center_and_deviation(measures)
         self.calibration_scores_ = self._scores(measures)
         self.offset_ = self._threshold()
         return self
@@ -403,6 +405,7 @@ def _before_autoencoder(estimator, X):
 
 def _center_and_deviation(values):
     """Return the median and the standard deviation, hardly moved by outliers."""
-    center = np.median(values)
-    deviation = _TO_DEVIATION * np.median(np.abs(values - center))
-    return center, max(deviation, np.finfo(float).tiny)
+    center = np.median(values, axis=0)
+    deviation = _TO_DEVIATION * np.median(np.abs(values - center), axis=0)
+    deviation = np.where(deviation > 0, deviation, values.std(axis=0))  # of many ties
+    return center, np.where(deviation > 0, deviation, 1.0)

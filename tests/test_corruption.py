@@ -142,6 +142,9 @@ def test_searched_in_stacks_as_alone(digits, kind):
         (GaussianNoise(0), "`scale` of GaussianNoise must be a number > 0"),
         (Masking(1.5), "`share` of Masking must be between 0 and 1"),
         (Swap, "must be an instance"),
+        (torch.nn.Dropout(0.5), "must be a function of two arguments"),
+        (lambda X: X, "must be a function of two arguments"),
+        (lambda X, rng: X * np.nan, "`corruption` must return finite values"),
     ],
 )
 def test_corruptions_that_are_none(digits, corruption, message):

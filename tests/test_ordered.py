@@ -197,6 +197,9 @@ def test_only_an_ordered_code_has_prefixes(digits):
         ae.reconstruct(X, n_components=2)
     with pytest.raises(ValueError, match="ordered=True"):
         SupervisedAAE(3, **FIT).fit(X, y).reconstruct(X, y, n_components=2)
+    ordered = AE(3, ordered=True, **FIT).fit(X)
+    plain = ordered.set_params(ordered=False).fit(X)
+    assert not hasattr(plain, "explained_variance_ratio_")
     with pytest.raises(ValueError, match="from 1 to 3"):
         AE(3, ordered=True, **FIT).fit(X).reconstruct(X, n_components=4)
 

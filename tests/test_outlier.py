@@ -176,6 +176,18 @@ def test_images_and_classes(digits):
     assert model.score_samples(X).shape == (300,)
 
 
+def test_equal_samples():
+    with pytest.raises(ValueError, match="All samples of X are equal"):
+        detector(criterion="combined").fit(np.ones((30, 5)))
+    X = normal_samples(100, seed=1)
+    X[:60] = X[0]  # so that the median deviation is 0
+    model = detector(criterion="combined").fit(X)
+    scores = model.score_samples(normal_samples(50, seed=2))
+    assert np.isfinite(scores).all()
+    assert len(set(scores)) == 50
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
 def test_only_autoencoders_are_taken():
     X = normal_samples(30, seed=1)
     for estimator in (PCA(2), make_pipeline(AE(2), StandardScaler())):

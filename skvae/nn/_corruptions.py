@@ -185,4 +185,6 @@ class Function(Corruption):
                 "`corruption` must return an array of the shape of X, "
                 f"{tuple(X.shape)}; got {tuple(changed.shape)}."
             )
+        if not changed.isfinite().all():
+            raise ValueError("`corruption` must return finite values.")
         return changed.to(X.device)
