@@ -3,6 +3,7 @@
 import signal
 import threading
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -355,22 +356,61 @@ def test_no_thread_outlives_a_search_that_fails(data, error_score):
     assert threading.enumerate() == before
 
 
-@pytest.mark.parametrize("delay", [0.05, 0.3])
-def test_ctrl_c_ends_all_threads(data, delay):
-    X, y = data
-    grid = {"vae__learning_rate": [1e-3, 1e-2]}
-    pipeline = classifier().set_params(vae__max_iter=1000)
-    search = StackedGridSearchCV(pipeline, grid, cv=2)
+@contextmanager
+def interrupted(delay):
+    """Expect the KeyboardInterrupt that is raised in the block after some seconds."""
     before = threading.enumerate()
     # SIGALRM, since jobs in the background of a shell ignore SIGINT.
     handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
         signal.setitimer(signal.ITIMER_REAL, delay)
         with pytest.raises(KeyboardInterrupt):
-            search.fit(X, y)
+            yield
     finally:
         signal.signal(signal.SIGALRM, handler)
     assert threading.enumerate() == before
+
+
+@pytest.mark.parametrize("delay", [0.05, 0.3])
+def test_ctrl_c_ends_all_threads(data, delay):
+    grid = {"vae__learning_rate": [1e-3, 1e-2]}
+    pipeline = classifier().set_params(vae__max_iter=1000)
+    with interrupted(delay):
+        StackedGridSearchCV(pipeline, grid, cv=2).fit(*data)
+
+
+def test_ctrl_c_ends_stacks_that_the_main_thread_trains(data, monkeypatch):
+    X, _ = data
+    epochs = []
+    run_epoch = stacked.Stack.run_epoch
+
+    def counted(stack, epoch):
+        epochs.append(epoch)
+        return run_epoch(stack, epoch)
+
+    monkeypatch.setattr(stacked.Stack, "run_epoch", counted)
+
+    def fit(*max_iters):
+        for max_iter in max_iters:
+            vae().set_params(max_iter=max_iter).fit(X)
+
+    # While the last two wait for their second network, the main thread trains.
+    tasks = [delayed(fit)(1), delayed(fit)(2, 1000), delayed(fit)(3, 1001)]
+    with interrupted(1), stacked_training():
+        Parallel()(tasks)
+    assert 3 < max(epochs) < 1000
+
+
+def test_ctrl_c_keeps_networks_that_are_finished(data, sizes, tmp_path):
+    grid = {"vae__max_iter": [1, 2, 100_000]}
+    pipeline = classifier(memory=str(tmp_path))
+    with interrupted(3):
+        StackedGridSearchCV(pipeline, grid, cv=2).fit(*data)
+    assert sizes == [6]
+    assert len(list(tmp_path.rglob("*.npz"))) == 4
+    search = StackedGridSearchCV(pipeline, {"vae__max_iter": [1, 2]}, cv=2, refit=False)
+    search.fit(*data)
+    assert sizes == [6]
 
 
 def test_an_error_of_the_trainer_reaches_each_fit(data, monkeypatch):

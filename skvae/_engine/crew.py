@@ -91,10 +91,22 @@ class Crew:
         return outcome.get()
 
     def train(self, training):
-        """Wait until a network was trained, together with others."""
+        """Wait until a network was trained, together with others.
+
+        One that is finished when all are abandoned can still be kept on disk.
+        """
         turn = threading.Event()
         self._trainings.append((training, turn))
-        self._wait(turn)
+        try:
+            self._wait(turn)
+        except Abandoned:
+            if not training.is_done:
+                raise
+
+    def go_on(self):
+        """End the calling thread if nobody waits for it any more."""
+        if self._is_abandoned:
+            raise Abandoned
 
     def once(self, key_of, make):
         """Make something, or take what is made, or was, under the same key.
@@ -119,7 +131,7 @@ class Crew:
         if not self._is_abandoned:  # from then on nobody wakes it
             turn.wait()
         self._waiting.discard(turn)
-        self._go_on()
+        self.go_on()
 
     def _pass_on(self):
         """Let another thread run, begin a task, or train the networks that wait."""
@@ -137,7 +149,7 @@ class Crew:
             waiting, self._trainings = self._trainings, []
             trainings = [training for training, _ in waiting]
             try:
-                self._train(trainings, self._go_on)
+                self._train(trainings, self.go_on)
             except Exception as error:  # else nobody would wake those that wait
                 for training in trainings:
                     training.fail(error)
@@ -154,7 +166,7 @@ class Crew:
 
     def _run(self, context, function, callback, outcome):
         try:
-            self._go_on()
+            self.go_on()
             context.run(outcome.of, function)
             if callback is not None:
                 context.run(callback, outcome)
@@ -164,10 +176,6 @@ class Crew:
             pass
         finally:
             self._threads.discard(threading.current_thread())
-
-    def _go_on(self):
-        if self._is_abandoned:
-            raise Abandoned
 
     def _abandon(self):
         """End all threads that still wait, or work for nobody."""

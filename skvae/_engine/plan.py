@@ -125,15 +125,14 @@ class Plan:
     def key(self):
         """Hash all that decides the result."""
         parts = self.recipe.parts()
-        hashes = {name: _hashed(part, name) for name, part in parts.items()}
-        for callback in self.callbacks:
-            hashes.setdefault("callbacks", []).append(_hashed(callback, "callbacks"))
+        if self.callbacks:
+            parts["callbacks"] = self.callbacks
         data = self.rows, self.numbers, self.held_out
         if self.share is not None:
             data += self.share, self.groups
         state = None if self.earlier is None else self.earlier.get_state()
         end = self.n_epochs, self.stopping, self.seed if self.repeats else None
-        return key_of(_versions(), fingerprint((hashes, data, state, end)))
+        return key_of(_versions(), fingerprint((_hashed(parts), data, state, end)))
 
     def hold_out(self):
         """Return the rows to train on, and what to validate on, None for nothing.
@@ -192,14 +191,25 @@ def _versions():
     return version("skvae"), version("torch")
 
 
-def _hashed(value, parameter):
-    """Hash the value of a parameter for the key of a training."""
+def _hashed(parts):
+    """Hash the values of parameters for the key of a training."""
     try:
-        return fingerprint(value)
+        return fingerprint(parts)
     except (TypeError, PicklingError):  # whose message holds all that was hashed
-        given = getattr(value, "function", value)  # what a `Sampler` calls
-        raise ValueError(
-            f"`memory` tells trainings apart by `{parameter}` too, but "
-            f"{type(given).__name__} holds something that can't be hashed, such as a "
-            "lock or a connection. Take it out, or set memory=None."
-        ) from None
+        for name, value in parts.items():
+            _check_hashed(name, value)
+        raise
+
+
+def _check_hashed(parameter, value):
+    """Name what can't be hashed in the value of a parameter."""
+    for part in value if isinstance(value, list) else [value]:
+        try:
+            fingerprint(part)
+        except (TypeError, PicklingError):
+            given = getattr(part, "function", part)  # what a `Sampler` calls
+            raise ValueError(
+                f"`memory` tells trainings apart by `{parameter}` too, but "
+                f"{type(given).__name__} holds something that can't be hashed, such "
+                "as a lock or a connection. Take it out, or set memory=None."
+            ) from None

@@ -5,6 +5,7 @@ end. What differs is the order of sums within matrix products.
 """
 
 import math
+import threading
 import time
 from collections import defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from torch import nn
 
 from .._fingerprint import fingerprint
 from .._random import child_seed
+from .crew import Abandoned
 from .program import Template, names_of, tensors_of
 from .threads import use_threads
 
@@ -47,7 +49,7 @@ class Training:
     error : Exception or None
         Why the training failed, if it did.
     is_done : bool
-        False if the net is to be trained alone.
+        Whether it came to its end. If not, the net is to be trained alone.
     """
 
     net: Any
@@ -73,7 +75,6 @@ class Training:
         self.net.interrupted_ = False
         self.net.max_epochs = self.epochs
         self.last_epoch = len(self.net.history) + self.epochs
-        self.is_done = True
 
 
 def can_stack(net):
@@ -123,8 +124,18 @@ class StackedTrainer:
             return
         n_workers = min(len(parts), self._n_threads)
         n_each = self._n_threads // n_workers
+        is_over = threading.Event()
+
+        def go_on_unless_over():
+            if is_over.is_set():
+                raise Abandoned
+            go_on()
+
         with ThreadPoolExecutor(n_workers, "stack", use_threads, (n_each,)) as pool:
-            deque(pool.map(_train_part, parts, repeat(go_on)), maxlen=0)
+            try:
+                deque(pool.map(_train_part, parts, repeat(go_on_unless_over)), maxlen=0)
+            finally:
+                is_over.set()
 
     def _parts_to_train(self, trainings):
         """Divide trainings of one structure into lists of stacks, one per thread."""
@@ -237,6 +248,7 @@ def _ends(stack, i, means):
         if stopping is not None:
             stopping.restore_best(weights)
         net.module_.eval()
+        training.is_done = True
     return is_last
 
 

@@ -37,6 +37,7 @@ def trained(plan, folder, observers):
 
     def make():
         nets.append(_kept(plan, folder, observers))
+        crew.go_on()
         return nets[0].get_state()
 
     state = crew.once(plan.key, make)
