@@ -30,7 +30,9 @@ def stacked_training(*, max_networks=200, verbose=0):
     Parameters
     ----------
     max_networks : int, default=200
-        At most so many networks, each with its data, are in memory at a time.
+        At most so many networks wait in memory, each with its data, and so many
+        finished ones are kept for other candidates. A network that is needed again
+        later is trained again, or comes from the estimator's `memory`.
     verbose : int, default=0
         Above 0, a bar shows how many networks were trained in how many stacks.
 
@@ -172,7 +174,9 @@ class StackedGridSearchCV(StackedSearchMixin, GridSearchCV):
     return_train_score : bool, default=False
         Whether to score on the training samples, too.
     max_networks : int, default=200
-        At most so many networks, each with its data, are in memory at a time.
+        At most so many networks wait in memory, each with its data, and so many
+        finished ones are kept for other candidates. A network that is needed again
+        later is trained again, or comes from the estimator's `memory`.
 
     Attributes
     ----------

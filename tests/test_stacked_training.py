@@ -1,5 +1,6 @@
 """Searches that train their networks together give what they give one by one."""
 
+import gc
 import signal
 import threading
 import warnings
@@ -36,6 +37,7 @@ from skvae import (
     Discriminator,
 )
 from skvae._engine import stacked
+from skvae._engine.net import Net
 from skvae.model_selection import (
     StackedGridSearchCV,
     StackedRandomizedSearchCV,
@@ -322,11 +324,25 @@ def test_what_cannot_be_stacked_is_trained_alone(likelihood, data, sizes):
         )
 
 
-def test_no_more_than_max_networks_are_in_memory(data, sizes):
+def test_no_more_than_max_networks_wait_or_are_kept(data, sizes, monkeypatch):
     X, y = data
-    grid = {"vae__learning_rate": np.geomspace(1e-3, 1e-2, 5)}
+    alive = []
+    train = stacked.StackedTrainer.train
+
+    def n_alive():
+        gc.collect()
+        return sum(type(each) is Net for each in gc.get_objects())
+
+    def counted(*arguments):
+        alive.append(n_alive() - before)
+        train(*arguments)
+
+    monkeypatch.setattr(stacked.StackedTrainer, "train", counted)
+    before = n_alive()
+    grid = {"vae__learning_rate": np.geomspace(1e-3, 1e-2, 8)}
     StackedGridSearchCV(classifier(), grid, cv=3, max_networks=6, refit=False).fit(X, y)
-    assert sizes == [6, 6, 3]
+    assert sizes == [6, 6, 6, 6]
+    assert max(alive) <= 2 * 6
 
 
 def test_memory_keeps_networks_of_stacks(data, sizes, tmp_path):

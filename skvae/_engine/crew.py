@@ -6,7 +6,7 @@ trained together, and their threads go on: to the scores, or to the next trainin
 """
 
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from contextvars import ContextVar, copy_context
 
 from joblib.parallel import ParallelBackendBase
@@ -53,20 +53,21 @@ class Crew:
     train : callable
         Takes a list of trainings and `go_on`, a function without arguments to be called
         between epochs. What it raises becomes the `error` of each training.
-    max_waiting : int
-        Number of trainings from which on no further task is begun.
+    max_networks : int
+        Number of waiting trainings from which on no further task is begun, and number
+        of finished results from which on the oldest is forgotten.
     """
 
-    def __init__(self, train, max_waiting):
+    def __init__(self, train, max_networks):
         self.sources = []  # calls of joblib that are not over
         self._train = train
-        self._max_waiting = max_waiting
+        self._max_networks = max_networks
         self._tasks = deque()
         self._ready = deque()
         self._trainings = []
         self._threads = set()
         self._waiting = set()
-        self._made = {}
+        self._made = OrderedDict()
         self._is_abandoned = False
 
     def __enter__(self):
@@ -118,11 +119,18 @@ class Crew:
         except Exception:
             return make()
         if key in self._made:
+            self._made.move_to_end(key)
             return self.result(self._made[key])
         outcome = self._made[key] = Outcome()
         outcome.of(make)
+        self._forget_oldest()
         self._ready.extend(outcome.waiting)
         return outcome.get()
+
+    def _forget_oldest(self):
+        finished = [key for key, outcome in self._made.items() if outcome.is_there]
+        for key in finished[: -self._max_networks]:
+            del self._made[key]
 
     def _wait(self, turn):
         """Let others run until it is the turn of this thread."""
@@ -139,7 +147,7 @@ class Crew:
             if self._ready:
                 self._ready.popleft().set()
                 return
-            if len(self._trainings) < self._max_waiting and self._next_tasks():
+            if len(self._trainings) < self._max_networks and self._next_tasks():
                 thread = threading.Thread(target=self._run, args=self._tasks.popleft())
                 self._threads.add(thread)
                 thread.start()
