@@ -1,5 +1,6 @@
 from ._adversarial import BaseAdversarial
 from ._documentation import inherit_documentation
+from ._random import draw_seed
 from ._validation import fit_context
 
 
@@ -90,7 +91,7 @@ class AAE(BaseAdversarial, adversarial_weight=0.25):
         """
         return self._fit_one_epoch(X, y, classes)
 
-    def sample(self, n_samples=1, y=None, *, random_state=None):
+    def sample(self, n_samples=1, y=None, *, noise=False, random_state=None):
         """Decode draws from the prior.
 
         Parameters
@@ -98,7 +99,9 @@ class AAE(BaseAdversarial, adversarial_weight=0.25):
         y : scalar, array-like of shape (n_samples,) or None, default=None
             Class of each sample, or of all, if the prior is tied to classes.
         """
-        return self._decode(self.sample_codes(n_samples, y, random_state=random_state))
+        rng = self._check_sampling(n_samples, random_state)
+        codes = self._draw_as(y, n_samples, rng)
+        return self._decode(codes, draw_seed(rng) if noise else None)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -113,6 +113,7 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
         image_shape=None,
         likelihood="gaussian",
         corruption=0.75,
+        missing_values="error",
         prior="normal",
         posterior="deterministic",
         adversarial_weight=0.5,

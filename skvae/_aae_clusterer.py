@@ -75,6 +75,7 @@ class AAEClusterer(ClusterMixin, ClassEncoder):
         image_shape=None,
         likelihood="gaussian",
         corruption=0.5,
+        missing_values="error",
         prior="normal",
         posterior="deterministic",
         adversarial_weight=0.5,

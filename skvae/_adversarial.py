@@ -105,6 +105,7 @@ class BaseAdversarial(BaseAutoencoder):
         image_shape=None,
         likelihood="gaussian",
         corruption=None,
+        missing_values="error",
         prior="normal",
         posterior="deterministic",
         adversarial_weight=0.5,
@@ -141,6 +142,10 @@ class BaseAdversarial(BaseAutoencoder):
             classes by `class_prior_`.
         """
         rng = self._check_sampling(n_samples, random_state)
+        return self._draw_as(y, n_samples, rng)
+
+    def _draw_as(self, y, n_samples, rng):
+        """Draw codes of given classes, or of any if `y` is None."""
         if y is None:
             return self._draw_codes(n_samples, rng)
         prior = self.module_.prior
@@ -283,7 +288,7 @@ class ClassDecoder(BaseAdversarial):
         codes = self._net.extract(rows, ["mu"])["mu"][:, :n_components]
         return self._decode_as(codes, y).reshape(-1, *shape)
 
-    def sample(self, n_samples=1, y=None, *, random_state=None):
+    def sample(self, n_samples=1, y=None, *, noise=False, random_state=None):
         """Decode draws from the prior as samples of given classes.
 
         Parameters
@@ -293,7 +298,8 @@ class ClassDecoder(BaseAdversarial):
         """
         rng = self._check_sampling(n_samples, random_state)
         numbers = None if y is None else self._numbers_of(y, n_samples)
-        return self._decode(self._beside(*self._draw_both(n_samples, rng, numbers)))
+        codes = self._beside(*self._draw_both(n_samples, rng, numbers))
+        return self._decode(codes, draw_seed(rng) if noise else None)
 
     def _draw_codes(self, n_samples, rng, y=None):
         return self._draw_both(n_samples, rng, y)[0]

@@ -41,14 +41,14 @@ class AE(BaseAutoencoder):
 
     _module_name = "AEModule"
 
-    def sample(self, n_samples=1, *, random_state=None):
+    def sample(self, n_samples=1, *, noise=False, random_state=None):
         """Decode draws from a Gaussian fitted to the training codes.
 
         An autoencoder has no prior of its own; the Gaussian with the mean and the
         covariance of the codes of the last data seen takes its place (Ghosh et al.
         2020, https://arxiv.org/abs/1903.12436).
         """
-        return super().sample(n_samples, random_state=random_state)
+        return super().sample(n_samples, noise=noise, random_state=random_state)
 
     def _draw_codes(self, n_samples, rng):
         codes = rng.multivariate_normal(

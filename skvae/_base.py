@@ -125,6 +125,13 @@ class BaseAutoencoder(
         many times the spread of the data; an object such as ``skvae.nn.Masking(0.3)``,
         or a function ``corruption(X, rng)`` that returns a changed batch. It makes
         codes robust. Held-out samples and `transform` see no corruption.
+    missing_values : {"error", "mask"}, default="error"
+        What NaN in `X` means: an error, or a missing value. Those of "mask" are left
+        out of the loss and of all scores; the encoder gets the mean of the feature in
+        their place, and beside the data which values there are (of images, as further
+        channels). `reconstruct` fills them. ``corruption=skvae.nn.Masking()`` hides
+        more values in training, which teaches the model to fill them;
+        `skvae.impute.AutoencoderImputer` does that.
     layer : str or list of str, default="mu"
         What `transform` returns: "mu", "z" (where the code has no variance, the same)
         or any other key of `layer_names_`. "mu[:4]" is the first four values of a
@@ -217,6 +224,7 @@ class BaseAutoencoder(
             callable,
             None,
         ],
+        "missing_values": [StrOptions({"error", "mask"})],
         "layer": [str, "array-like"],
         "learning_rate": [positive],
         "weight_decay": [at_least(0)],
@@ -248,6 +256,7 @@ class BaseAutoencoder(
         "architecture",
         "image_shape",
         "likelihood",
+        "missing_values",
     )
     _objective = ("corruption",)
     _standardizes_input = False  # whatever the likelihood
@@ -262,6 +271,7 @@ class BaseAutoencoder(
         image_shape=None,
         likelihood="gaussian",
         corruption=None,
+        missing_values="error",
         layer="mu",
         learning_rate=1e-3,
         weight_decay=0.0,
@@ -284,6 +294,7 @@ class BaseAutoencoder(
         self.image_shape = image_shape
         self.likelihood = likelihood
         self.corruption = corruption
+        self.missing_values = missing_values
         self.layer = layer
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -461,21 +472,27 @@ class BaseAutoencoder(
         rng = self._check_sampling(n_samples, random_state)
         return self._draw_codes(n_samples, rng)
 
-    def sample(self, n_samples=1, *, random_state=None):
+    def sample(self, n_samples=1, *, noise=False, random_state=None):
         """Decode draws from the prior.
 
         Parameters
         ----------
         n_samples : int, default=1
+        noise : bool, default=False
+            Whether to draw the data from the likelihood around what the decoder says,
+            as real data are. Without, samples are its means, which vary less: they
+            show what the model knows, and are no substitute for data.
         random_state : int, RandomState instance or None, default=None
             None repeats the same draws in each call on one fitted model.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features) or (n_samples, ...)
-            Means of the likelihood, of the rank and precision that `fit` saw.
+            Of the rank and precision that `fit` saw.
         """
-        return self._decode(self.sample_codes(n_samples, random_state=random_state))
+        rng = self._check_sampling(n_samples, random_state)
+        codes = self._draw_codes(n_samples, rng)
+        return self._decode(codes, draw_seed(rng) if noise else None)
 
     def score_samples(self, X):
         """Return the log-likelihood of each sample around its reconstruction.
@@ -561,6 +578,7 @@ class BaseAutoencoder(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = self.missing_values == "mask"
         return tags
 
     def __getstate__(self):
@@ -735,6 +753,7 @@ class BaseAutoencoder(
             "likelihood": likelihood,
             "n_components": self._n_trained(),
             "ordered": self._is_ordered(),
+            "has_gaps": self.missing_values == "mask",
         }
         return Recipe(
             module=self._module_name,
@@ -842,10 +861,10 @@ class BaseAutoencoder(
         rows = plan.rows[some]
         numbers = None if plan.numbers is None else plan.numbers[some]
         X = to_numpy(rows).astype(np.float64)
-        left = [np.square(X - X.mean(axis=0)).mean()]
+        left = [np.nanmean(np.square(X - np.nanmean(X, axis=0)))]
         for length in range(1, self.n_components_ + 1):
             means = to_numpy(self._means(rows, numbers, length))
-            left.append(np.square(X - means.reshape(X.shape)).mean())
+            left.append(np.nanmean(np.square(X - means.reshape(X.shape))))
         self.explained_variance_ratio_ = -np.diff(left) / (left[0] or 1.0)
 
     def _fitted_now(self, plan, net):
@@ -961,8 +980,8 @@ class BaseAutoencoder(
         X = to_numpy(rows).astype(np.float64)
         X_hat = to_numpy(self._means(rows, y))
         power = self.module_.likelihood.power
-        error = (np.abs(X - X_hat.reshape(X.shape)) ** power).mean()
-        of_mean = (np.abs(X - X.mean(axis=0)) ** power).mean()
+        error = np.nanmean(np.abs(X - X_hat.reshape(X.shape)) ** power)
+        of_mean = np.nanmean(np.abs(X - np.nanmean(X, axis=0)) ** power)
         negligible = (0.1 * float(self.module_.spread)) ** power
         if error > max(_MUCH_WORSE * of_mean, negligible):
             kind = {1: "absolute", 2: "squared"}[power]
@@ -981,9 +1000,21 @@ class BaseAutoencoder(
         reconstruct = partial(self.module_, n_components=n_components)
         return self._net.apply(reconstruct, self._net.as_samples(rows), dtype=dtype)
 
-    def _decode(self, codes):
-        means = self._net.apply(self.module_.decode, codes, dtype=self._input_dtype)
-        return means.reshape(-1, *self._input_shape)
+    def _conditional_means(self, rows, n_draws):
+        """Return the mean of all values of rows, given those that there are."""
+        return to_numpy(self.reconstruct(rows))
+
+    def _conditional_draws(self, rows, n_draws, rng):
+        """Draw all values of rows, given those that there are."""
+        raise ValueError(
+            f"{type(self).__name__} has no posterior to draw missing values from. "
+            "Take a VAE, or sample_posterior=False."
+        )
+
+    def _decode(self, codes, seed=None):
+        """Return means of the likelihood, or draws from it if there is a seed."""
+        data = self._net.decode(codes, self._input_dtype, seed)
+        return data.reshape(-1, *self._input_shape)
 
 
 def _some_rows(n_samples, n_features, n_values=20_000):

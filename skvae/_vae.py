@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseAutoencoder
 from ._documentation import inherit_documentation
-from ._random import row_noise
+from ._random import draw_seed, row_noise
 from ._validation import (
     arguments_of,
     at_least,
@@ -115,6 +115,7 @@ class VAE(BaseAutoencoder):
         image_shape=None,
         likelihood="gaussian",
         corruption=None,
+        missing_values="error",
         beta=1.0,
         beta_warmup=0,
         free_bits=0.0,
@@ -167,10 +168,27 @@ class VAE(BaseAutoencoder):
         scores = [self._bound(rows[chunk], n_draws) for chunk in chunks]
         return get_namespace(scores[0])[0].concat(scores)
 
-    def _bound(self, rows, n_draws):
-        shape = (n_draws or 1, *self._net.layer_names["mu"])
+    def _conditional_means(self, rows, n_draws):
+        noise = self._noise_of(rows, n_draws)
+        samples = self._net.as_samples(rows)
+        means = self._net.apply(self.module_.imputed, samples, noise, dtype="float64")
+        return to_numpy(means).reshape(len(rows), -1)
+
+    def _conditional_draws(self, rows, n_draws, rng):
+        noise = self._noise_of(rows, n_draws)
+        uniform = rng.random_sample((len(rows), n_draws)).astype(np.float32)
+        samples = self._net.as_samples(rows)
+        codes = self._net.apply(self.module_.resampled, samples, noise, uniform)
+        draws = self._net.decode(codes, "float64", seed=draw_seed(rng))
+        return to_numpy(draws).reshape(len(rows), -1)
+
+    def _noise_of(self, rows, n_draws):
+        shape = (n_draws, *self._net.layer_names["mu"])
         noise = row_noise(to_numpy(rows), self._net.seed, math.prod(shape))
-        noise = noise.reshape(-1, *shape)
+        return noise.reshape(-1, *shape)
+
+    def _bound(self, rows, n_draws):
+        noise = self._noise_of(rows, n_draws or 1)
         if n_draws is None:
             bound, noise = self.module_.elbo, noise[:, 0]
         else:

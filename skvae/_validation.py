@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.base import _fit_context as fit_context
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing as safe_indexing
-from sklearn.utils import assert_all_finite
+from sklearn.utils import assert_all_finite, get_tags
 from sklearn.utils._array_api import get_namespace
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -261,7 +261,7 @@ _BLOCK = (
 
 
 def _check_finite(rows, estimator, name):
-    """Raise unless all values are finite and the networks can hold them."""
+    """Raise unless all values are finite, or NaN if allowed, and not too large."""
     largest = float(np.finfo(np.float32).max)
     flat = rows.reshape(-1)
     blocks = (flat[i : i + _BLOCK] for i in range(0, len(flat), _BLOCK))
@@ -269,12 +269,29 @@ def _check_finite(rows, estimator, name):
         probe = sum(block @ block for block in blocks)
     if probe < largest:
         return
-    assert_all_finite(rows, estimator_name=type(estimator).__name__, input_name=name)
-    if abs(float(rows.min())) > largest or abs(float(rows.max())) > largest:
+    allow_nan = get_tags(estimator).input_tags.allow_nan
+    assert_all_finite(
+        rows,
+        allow_nan=allow_nan,
+        estimator_name=type(estimator).__name__,
+        input_name=name,
+    )
+    low, high = extremes(rows)
+    if low < -largest or high > largest:
         raise ValueError(
             f"{name} holds values beyond {largest:.2g}, which single precision can't "
             "hold. Scale them."
         )
+
+
+def extremes(rows):
+    """Return the smallest and the largest value, apart from NaN."""
+    low, high = float(rows.min()), float(rows.max())
+    if math.isnan(low):
+        values = to_numpy(rows)
+        low = float(np.fmin.reduce(values, axis=None))
+        high = float(np.fmax.reduce(values, axis=None))
+    return low, high
 
 
 _REQUIRED = object()  # marks nothing, and every sample must have a label
@@ -518,10 +535,11 @@ def check_support(rows, likelihood, name="X"):
     Scalers that map to an interval may miss its ends by rounding; that is let pass.
     """
     low, high = likelihood.support
-    if rows.min() < low - 1e-6 or rows.max() > high + 1e-6:
+    smallest, largest = extremes(rows)
+    if smallest < low - 1e-6 or largest > high + 1e-6:
         raise ValueError(
             f"likelihood={likelihood} needs values in [{low:g}, {high:g}], but {name} "
-            f"runs from {rows.min():.9g} to {rows.max():.9g}. Scale it (MinMaxScaler), "
+            f"runs from {smallest:.9g} to {largest:.9g}. Scale it (MinMaxScaler), "
             "or take likelihood='gaussian'."
         )
 
@@ -550,16 +568,39 @@ def location_and_spread(rows, index):
 
     # From a row on, no offset is lost, and constant features stay exactly constant.
     first = to_numpy(rows[index[0]]).astype(np.float64)
-    mean = first + sum(part.sum(axis=0) for part in differences(first)) / len(index)
-    squares = sum(np.square(part).sum() for part in differences(mean))
-    spread = math.sqrt(squares / (len(index) * n_features))
+    n_values = len(index)
+    if math.isnan(sum(part.sum() for part in differences(first))):
+        first, n_values = _first_values(rows, chunks)
+    mean = (
+        first + sum(np.nansum(part, axis=0) for part in differences(first)) / n_values
+    )
+    squares = sum(np.nansum(np.square(part)) for part in differences(mean))
+    spread = math.sqrt(squares / (np.zeros(n_features) + n_values).sum())
     smallest = float(np.finfo(np.float32).tiny)
-    if spread < smallest and any(part.any() for part in differences(mean)):
+    if spread < smallest and any(np.nansum(abs(d)) for d in differences(mean)):
         raise ValueError(
             f"The features spread by less than {smallest:.2g}, which single precision "
             "can't hold. Scale them."
         )
     return mean, float(np.float32(spread)) or 1.0
+
+
+def _first_values(rows, chunks):
+    """Return the first value of each feature that is not missing, and their number."""
+    first, n_values = np.full(rows.shape[1], np.nan), 0
+    for chunk in chunks:
+        values = to_numpy(rows[chunk])
+        there = ~np.isnan(values)
+        n_values += there.sum(axis=0)
+        of_chunk = values[there.argmax(axis=0), np.arange(rows.shape[1])]
+        first = np.where(np.isnan(first), of_chunk, first)
+    empty = np.flatnonzero(n_values == 0)
+    if len(empty):
+        raise ValueError(
+            f"{len(empty)} features of X have no value in the training samples, such "
+            f"as that of number {empty[0]}. Drop them."
+        )
+    return first, n_values
 
 
 def warn_of_target(estimator, y, rows):

@@ -9,13 +9,12 @@ from scipy.special import erf
 from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.covariance import LedoitWolf
 from sklearn.model_selection import GroupKFold, KFold, check_cv
-from sklearn.pipeline import Pipeline
-from sklearn.utils import indexable
+from sklearn.utils import get_tags, indexable
 from sklearn.utils.validation import check_is_fitted
 
 from ._ae import AE
-from ._base import BaseAutoencoder
 from ._documentation import DocumentedMixin
+from ._pipelines import autoencoder_in, before_autoencoder
 from ._random import draw_seed
 from ._search import stacked_training
 from ._validation import (
@@ -163,7 +162,7 @@ class ReconstructionOutlierDetector(DocumentedMixin, OutlierMixin, BaseEstimator
             and no Pipeline that ends in one.
         """
         estimator = AE() if self.estimator is None else self.estimator
-        _autoencoder_in(estimator)
+        autoencoder_in(estimator)
         X, y = indexable(X, y)
         folds = list(self._folds(X, y, groups))
         _check_partition([test for _, test in folds], count_samples(X))
@@ -309,12 +308,14 @@ class ReconstructionOutlierDetector(DocumentedMixin, OutlierMixin, BaseEstimator
             Squared errors. Of images, heat maps.
         """
         check_is_fitted(self)
-        pairs = [_before_autoencoder(estimator, X) for estimator in self.estimators_]
+        pairs = [before_autoencoder(estimator, X) for estimator in self.estimators_]
         return np.mean([np.square(_errors(model, X)) for X, model in pairs], axis=0)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
+        if self.estimator is not None:
+            tags.input_tags.allow_nan = get_tags(self.estimator).input_tags.allow_nan
         return tags
 
     def _folds(self, X, y, groups):
@@ -352,16 +353,16 @@ def _fit_and_measure(estimator, X, y, train, test):
     """Fit on some samples; return the model and its codes, and measure others."""
     X_train = safe_indexing(X, train)
     estimator.fit(X_train, None if y is None else safe_indexing(y, train))
-    before, model = _before_autoencoder(estimator, X_train)
+    before, model = before_autoencoder(estimator, X_train)
     codes = LedoitWolf().fit(to_numpy(model.extract(before, "mu")["mu"]))
     return estimator, codes, _measures(estimator, codes, safe_indexing(X, test))
 
 
 def _measures(estimator, codes, X):
     """Return an array of shape (n_samples, 3): what `_MEASURES` names."""
-    X, model = _before_autoencoder(estimator, X)
+    X, model = before_autoencoder(estimator, X)
     errors = _errors(model, X)
-    mean = np.square(errors.reshape(len(errors), -1)).mean(axis=1)
+    mean = np.nanmean(np.square(errors.reshape(len(errors), -1)), axis=1)
     mu = to_numpy(model.extract(X, "mu")["mu"])
     return np.column_stack(
         [
@@ -384,23 +385,6 @@ def _check_partition(folds, n_samples):
             "`cv` must put each sample into one test fold, as KFold does, so that each "
             "is scored once. ShuffleSplit and repeated splitters don't."
         )
-
-
-def _autoencoder_in(estimator):
-    model = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-    if not isinstance(model, BaseAutoencoder):
-        raise ValueError(
-            "`estimator` must be an autoencoder of skvae, or a Pipeline that ends in "
-            f"one, got {type(model).__name__}."
-        )
-    return model
-
-
-def _before_autoencoder(estimator, X):
-    """Return what the autoencoder of a pipeline gets, and the autoencoder."""
-    if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
-        X = estimator[:-1].transform(X)
-    return X, _autoencoder_in(estimator)
 
 
 def _center_and_deviation(values):

@@ -13,6 +13,7 @@ from cases import MODELS
 
 import skvae
 import skvae.dicom
+import skvae.impute
 import skvae.model_selection
 import skvae.nn
 import skvae.outlier
@@ -29,8 +30,9 @@ FLOORS = [
     {"_class_prior", "dicom", "nn", "radiomics"},
     {"architectures", "_engine"},
     {"_base", "_ae", "_vae", "_adversarial", "_aae", "_supervised_aae"}
-    | {"_aae_classifier", "_aae_clusterer", "_evaluation"},
-    {"inspection", "model_selection", "outlier", "plot", "report", "_search"},
+    | {"_aae_classifier", "_aae_clusterer", "_evaluation", "_pipelines"},
+    {"inspection", "model_selection", "outlier", "plot", "report", "_search"}
+    | {"impute"},
 ]
 PACKAGES = {"_engine", "dicom", "nn", "plot", "report"}
 # Who alone may import what.
@@ -53,6 +55,7 @@ SIDE_BY_SIDE = {
     ("model_selection", "_search"),
     ("report", "model_selection"),
     ("outlier", "_search"),
+    ("_pipelines", "_base"),
 }
 
 
@@ -111,7 +114,7 @@ def test_importing_the_package_loads_no_torch():
 
 
 PUBLIC = [skvae, skvae.dicom, skvae.model_selection, skvae.nn, skvae.radiomics]
-PUBLIC += [skvae.outlier, skvae.plot, skvae.report]
+PUBLIC += [skvae.impute, skvae.outlier, skvae.plot, skvae.report]
 
 
 def public_classes():

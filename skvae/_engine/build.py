@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-from ..nn import octaves
+from ..nn import encoder_shape, octaves
 from .threads import threads_for
 
 _lending = threading.RLock()
@@ -59,6 +59,7 @@ def build_module(
     spread,
     *,
     ordered=False,
+    has_gaps=False,
     **options,
 ):
     """Build the networks for samples of the shape of `shift`, and join them.
@@ -75,6 +76,8 @@ def build_module(
     spread : float
     ordered : bool
         Whether each prefix of the code is a code, with a decoder for each octave.
+    has_gaps : bool
+        Whether values of the data may be missing.
     **options
         Further arguments of `module`.
 
@@ -83,7 +86,8 @@ def build_module(
     module : torch.nn.Module
     """
     sample_shape = shift.shape
-    encoder = architecture.encoder(sample_shape).float()
+    shape_to_encode = encoder_shape(sample_shape, has_gaps)
+    encoder = architecture.encoder(shape_to_encode).float()
     n_inputs = n_components
     if module.decodes_classes:
         n_inputs += len(options["class_prior"])
@@ -93,7 +97,7 @@ def build_module(
             architecture.decoder(n_inputs, sample_shape).float()
             for _ in octaves(n_components)[:-1]
         ]
-    n_hidden = _flat_width(encoder, sample_shape)
+    n_hidden = _flat_width(encoder, shape_to_encode)
     note = f", the code{' and the class, one-hot' * module.decodes_classes}"
     shape = tuple(_try("decoder", decoder, "inputs", (n_inputs,), note).shape[1:])
     if shape != sample_shape:
@@ -109,6 +113,7 @@ def build_module(
         n_components=n_components,
         shift=torch.from_numpy(shift.copy()),
         spread=spread,
+        has_gaps=has_gaps,
         **options,
     ).eval()
 

@@ -74,6 +74,13 @@ class Inference:
         codes = self.module_.prior.sample(n_samples, y, noise)
         return codes[:, : self.module_.code_sizes["mu"]].cpu().numpy()
 
+    def decode(self, codes, dtype, seed=None):
+        """Decode to means of the likelihood, or to draws from it if there is a seed."""
+        noise = None
+        if seed is not None:
+            noise = Noise(torch.Generator().manual_seed(seed), self.device)
+        return self.apply(lambda Z: self.module_.decode(Z, noise), codes, dtype=dtype)
+
     def apply(self, function, *arrays, dtype="float32"):
         """Apply a function from tensors to one tensor, batch by batch."""
         outputs = self.apply_many(

@@ -30,7 +30,7 @@ from ._likelihoods import (
     SquaredError,
 )
 from ._mlp import ACTIVATIONS, mlp_decoder, mlp_encoder
-from ._modules import AEModule, VAEModule, kl_divergence
+from ._modules import AEModule, VAEModule, encoder_shape, kl_divergence
 from ._noise import Noise
 from ._ordered import octaves
 from ._priors import (
@@ -78,6 +78,7 @@ __all__ = [
     "SwissRoll",
     "Uniform",
     "VAEModule",
+    "encoder_shape",
     "kl_divergence",
     "layer_function",
     "layer_shapes",

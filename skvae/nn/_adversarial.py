@@ -1,4 +1,4 @@
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -84,6 +84,7 @@ class AAEModule(AEModule):
     spread : float
     prefix_decoders : sequence of nn.Module or None, default=None
     corruption : Corruption or None, default=None
+    has_gaps : bool, default=False
         As in `AEModule`.
     prior : Prior
     posterior : {"deterministic", "gaussian"}
@@ -111,6 +112,7 @@ class AAEModule(AEModule):
         spread: float,
         prefix_decoders: Sequence[nn.Module] | None = None,
         corruption: Corruption | None = None,
+        has_gaps: bool = False,
         prior: Prior,
         posterior: str,
         class_prior: Sequence[float],
@@ -126,6 +128,7 @@ class AAEModule(AEModule):
             spread=spread,
             prefix_decoders=prefix_decoders,
             corruption=corruption,
+            has_gaps=has_gaps,
         )
         prior.build(n_components, class_prior)
         check_draws(prior)
@@ -250,20 +253,15 @@ class AAEModule(AEModule):
         """Return the input of the decoder."""
         return z
 
-    def _codes(
-        self, X: Tensor, names: Collection[str] | None = None
-    ) -> dict[str, Tensor]:
-        return super()._codes(self._to_encode(X), names)
-
     def _to_encode(self, X: Tensor) -> Tensor:
         """Return what the encoder gets: standardized data with every likelihood.
 
         The first layer of an encoder that gets small values changes little from step to
         step, and the adversaries, which move nothing else, fall behind the decoder.
         """
-        if self.likelihood.standardize:
-            return X
-        return (X - self.shift.to(X.dtype)) / self.spread
+        if not self.likelihood.standardize:
+            X = (X - self.shift.to(X.dtype)) / self.spread
+        return super()._to_encode(X)
 
     def _drawn(self, codes: Mapping[str, Tensor], noise: Noise) -> Tensor:
         if "logvar" not in codes:

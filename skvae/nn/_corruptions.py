@@ -1,5 +1,6 @@
 """What is done to the encoder's input in training, which a model learns to undo."""
 
+import math
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -21,9 +22,12 @@ class Corruption(Parameterized, nn.Module):
     ----------
     takes_standardized : bool
         Whether the data come centred and in units of their spread, or as they are.
+    makes_gaps : bool
+        Whether values may be NaN, and are marked as missing for the encoder then.
     """
 
     takes_standardized: ClassVar[bool] = True
+    makes_gaps: bool = False
 
     def __init__(self) -> None:
         super().__init__()  # nn.Module's own signature would hide that there are none
@@ -101,6 +105,9 @@ class _OfSomeValues(Corruption):
 class Masking(_OfSomeValues):
     """Replace values by the mean of their feature, which says nothing of the sample.
 
+    With ``missing_values="mask"``, they are missing values, which teaches the model to
+    fill those.
+
     Parameters
     ----------
     share : float, default=0.25
@@ -113,7 +120,7 @@ class Masking(_OfSomeValues):
     """
 
     def _others(self, X: Tensor, noise: Noise) -> Tensor:
-        return torch.zeros_like(X)
+        return torch.full_like(X, math.nan if self.makes_gaps else 0.0)
 
 
 class SaltAndPepper(_OfSomeValues):
@@ -131,7 +138,8 @@ class SaltAndPepper(_OfSomeValues):
     """
 
     def _others(self, X: Tensor, noise: Noise) -> Tensor:
-        return torch.where(noise.keep(0.5, *X.shape), X.amax(0), X.amin(0))
+        there = X.nan_to_num()
+        return torch.where(noise.keep(0.5, *X.shape), there.amax(0), there.amin(0))
 
 
 class Swap(_OfSomeValues):
@@ -185,6 +193,7 @@ class Function(Corruption):
                 "`corruption` must return an array of the shape of X, "
                 f"{tuple(X.shape)}; got {tuple(changed.shape)}."
             )
-        if not changed.isfinite().all():
+        is_valid = changed.isfinite() | (changed.isnan() & self.makes_gaps)
+        if not is_valid.all():
             raise ValueError("`corruption` must return finite values.")
         return changed.to(X.device)

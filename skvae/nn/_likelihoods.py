@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ._noise import Noise
 from ._parameters import Parameterized, is_positive, register_numbers
 
 # Adam moves a parameter by about the learning rate per step; ten times that lets a
@@ -18,9 +19,10 @@ _LOG_MIN_SCALE = math.log(1e-3)
 class Likelihood(Parameterized, nn.Module):
     """How the data are distributed around what the decoder says.
 
-    A subclass implements `nll`, and `mean` where the decoder's output is not the mean.
-    It stores the arguments of its constructor under their own names, as scikit-learn's
-    estimators do, and makes trained parameters in `build`.
+    A subclass implements `nll`, or `nll_per_value`, which also serves data with missing
+    values; `mean` where the decoder's output is not the mean; and `draw` if samples can
+    be drawn. It stores the arguments of its constructor under their own names, as
+    scikit-learn's estimators do, and makes trained parameters in `build`.
 
     Attributes
     ----------
@@ -66,7 +68,45 @@ class Likelihood(Parameterized, nn.Module):
         nll : Tensor of shape (n_samples,)
             Summed over the features.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define nll(X, raw).")
+        return self.nll_per_value(X, raw).flatten(1).sum(1)
+
+    def nll_per_value(self, X: Tensor, raw: Tensor) -> Tensor:
+        """Return the negative log-likelihood of each value in nats.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_samples, *sample_shape)
+        raw : Tensor of shape (n_samples, *sample_shape)
+            Output of the decoder.
+
+        Returns
+        -------
+        nll : Tensor of shape (n_samples, *sample_shape)
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} must define nll(X, raw), or nll_per_value(X, raw), "
+            "which missing values need."
+        )
+
+    def draw(self, raw: Tensor, noise: Noise) -> Tensor:
+        """Draw data around what the decoder says.
+
+        Parameters
+        ----------
+        raw : Tensor of shape (n_samples, *sample_shape)
+            Output of the decoder.
+        noise : Noise
+            Source of all random numbers.
+
+        Returns
+        -------
+        X : Tensor of shape (n_samples, *sample_shape)
+            Standardized data, if the networks work on them.
+        """
+        raise ValueError(
+            f"likelihood={self} says nothing of how data spread, so that none can be "
+            "drawn. Take likelihood='gaussian', or noise=False."
+        )
 
     def mean(self, raw: Tensor) -> Tensor:
         """Return the mean of the data, given the output of the decoder."""
@@ -113,16 +153,32 @@ class _LocationScale(Likelihood):
         return _LOG_MIN_SCALE + F.softplus(above, beta=2)
 
     def nll(self, X: Tensor, raw: Tensor) -> Tensor:
-        log_scale = self._log_scale
-        distance_to = F.l1_loss if self.power == 1 else F.mse_loss
-        distance = distance_to(raw, X, reduction="none")
-        weight = torch.exp(-self.power * log_scale - math.log(self.power))
+        distance, weight, log_scale = self._parts(X, raw)
         if log_scale.dim():
             energy = (distance * weight).flatten(1).sum(1)
             log_scale = log_scale.mean()
         else:
             energy = distance.flatten(1).sum(1) * weight
         return energy + torch.add(self._constant, log_scale, alpha=self._n_features)
+
+    def nll_per_value(self, X: Tensor, raw: Tensor) -> Tensor:
+        distance, weight, log_scale = self._parts(X, raw)
+        return distance * weight + (log_scale + self._constant / self._n_features)
+
+    def draw(self, raw: Tensor, noise: Noise) -> Tensor:
+        return raw + torch.exp(self._log_scale) * self._deviates(noise, *raw.shape)
+
+    def _parts(self, X: Tensor, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return distances, what they are multiplied by, and the log of the scale."""
+        log_scale = self._log_scale
+        distance_to = F.l1_loss if self.power == 1 else F.mse_loss
+        distance = distance_to(raw, X, reduction="none")
+        weight = torch.exp(-self.power * log_scale - math.log(self.power))
+        return distance, weight, log_scale
+
+    def _deviates(self, noise: Noise, *shape: int) -> Tensor:
+        """Draw deviations from the mean, for a scale of 1."""
+        raise NotImplementedError
 
 
 class Gaussian(_LocationScale):
@@ -144,6 +200,9 @@ class Gaussian(_LocationScale):
 
     _log_normalizer = 0.5 * math.log(2 * math.pi)
 
+    def _deviates(self, noise: Noise, *shape: int) -> Tensor:
+        return noise.normal(*shape)
+
 
 class Laplace(_LocationScale):
     r"""Laplace likelihood: absolute instead of squared errors, for data with outliers.
@@ -161,6 +220,11 @@ class Laplace(_LocationScale):
     power = 1
     _log_normalizer = math.log(2)
 
+    def _deviates(self, noise: Noise, *shape: int) -> Tensor:
+        centred = noise.uniform(*shape) - 0.5
+        near_1 = 1 - torch.finfo(torch.float32).eps  # for a finite logarithm
+        return -centred.sign() * torch.log1p(-2 * near_1 * centred.abs())
+
 
 class Bernoulli(Likelihood):
     r"""Bernoulli likelihood for values in [0, 1]; the decoder's output is the logit.
@@ -173,12 +237,14 @@ class Bernoulli(Likelihood):
 
     support = (0.0, 1.0)
 
-    def nll(self, X: Tensor, raw: Tensor) -> Tensor:
-        losses = F.binary_cross_entropy_with_logits(raw, X, reduction="none")
-        return losses.flatten(1).sum(1)
+    def nll_per_value(self, X: Tensor, raw: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(raw, X, reduction="none")
 
     def mean(self, raw: Tensor) -> Tensor:
         return torch.sigmoid(raw)
+
+    def draw(self, raw: Tensor, noise: Noise) -> Tensor:
+        return (noise.uniform(*raw.shape) < torch.sigmoid(raw)).to(raw.dtype)
 
 
 class SquaredError(Likelihood):
@@ -200,8 +266,8 @@ class SquaredError(Likelihood):
     def build(self, sample_shape: Sequence[int], spread: float) -> None:
         register_numbers(self, _squared_spread=spread**2)
 
-    def nll(self, X: Tensor, raw: Tensor) -> Tensor:
-        return (X - raw).square().flatten(1).sum(1) * self._squared_spread
+    def nll_per_value(self, X: Tensor, raw: Tensor) -> Tensor:
+        return (X - raw).square() * self._squared_spread
 
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {

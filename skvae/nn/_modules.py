@@ -1,5 +1,5 @@
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -11,6 +11,15 @@ from ._likelihoods import Likelihood
 from ._noise import Noise, drawing_from
 from ._ordered import Prefixes
 from ._parameters import register_numbers
+
+
+def encoder_shape(sample_shape: Sequence[int], has_gaps: bool) -> tuple[int, ...]:
+    """Return the shape of what an encoder gets of a sample.
+
+    Of data with gaps, that is the data and, along the first axis, where there are any.
+    """
+    first, *others = sample_shape
+    return first * (1 + has_gaps), *others
 
 
 class AEModule(nn.Module):
@@ -39,6 +48,9 @@ class AEModule(nn.Module):
         As in `Prefixes`, for a code that is ordered.
     corruption : Corruption or None, default=None
         Of the encoder's input in training.
+    has_gaps : bool, default=False
+        Whether values of the data may be NaN. The encoder then gets samples of
+        `encoder_shape`: the data with zeros there, and ones where there are values.
     """
 
     decodes_classes: ClassVar[bool] = False  # whether the decoder gets them one-hot
@@ -61,9 +73,11 @@ class AEModule(nn.Module):
         spread: float,
         prefix_decoders: Sequence[nn.Module] | None = None,
         corruption: Corruption | None = None,
+        has_gaps: bool = False,
     ) -> None:
         super().__init__()
         self.encoder = encoder
+        self.has_gaps = has_gaps
         self.n_components = n_components
         self._code_sizes: dict[str, int] = {}
         self._add_head("mu", nn.Linear(n_hidden, n_components), n_components)
@@ -77,6 +91,7 @@ class AEModule(nn.Module):
         self.corruption = corruption
         if corruption is not None:
             corruption.build()
+            corruption.makes_gaps = has_gaps
         unit = likelihood.unit
         inverse_unit = None if unit is None else 1 / float(unit)
         register_numbers(self, _inverse_unit=inverse_unit)
@@ -129,15 +144,30 @@ class AEModule(nn.Module):
             return (X - self.shift).to(precision) / self.spread
         return X.to(precision)
 
-    def decode(self, Z: Tensor) -> Tensor:
-        """Return the mean of the data for the decoder's input (n_samples, n_inputs).
+    def decode(self, Z: Tensor, noise: Noise | None = None) -> Tensor:
+        """Return the mean of the data, or a draw from their likelihood.
 
         It has the precision of `shift`, in which the networks' part is added to it. Of
         an ordered code, a prefix will do.
+
+        Parameters
+        ----------
+        Z : Tensor of shape (n_samples, n_inputs)
+            Inputs of the decoder.
+        noise : Noise or None, default=None
+            Source of the draw; None gives the mean.
         """
         head, Z = self._head_for(Z)
-        mean: Tensor = head.likelihood.mean(head.decoder(Z))
-        return self.shift + mean * self.spread if self.likelihood.standardize else mean
+        raw, likelihood = head.decoder(Z), head.likelihood
+        data: Tensor
+        data = likelihood.mean(raw) if noise is None else likelihood.draw(raw, noise)
+        return self.shift + data * self.spread if likelihood.standardize else data
+
+    def logits(self, Z: Tensor) -> Tensor:
+        """Return what the decoder says before the likelihood makes a mean of it."""
+        head, Z = self._head_for(Z)
+        raw: Tensor = head.decoder(Z)
+        return raw
 
     def draw(self, codes: Mapping[str, Tensor], noise: Tensor) -> Tensor:
         """Turn standard normal noise into codes `z`, `mu` itself without a `logvar`."""
@@ -239,8 +269,18 @@ class AEModule(nn.Module):
 
     def _nll(self, X: Tensor, Z: Tensor) -> Tensor:
         """Return the negative log-likelihood of each sample around its decoded code."""
-        head, Z = self._head_for(Z)
-        nll: Tensor = head.likelihood.nll(X, head.decoder(Z))
+        return self._nll_by(*self._head_for(Z), X)
+
+    def _nll_by(self, head: Any, Z: Tensor, X: Tensor) -> Tensor:
+        """Return the negative log-likelihood of the values that there are."""
+        raw = head.decoder(Z)
+        nll: Tensor
+        if self.has_gaps:
+            gaps = X.isnan()
+            nll = head.likelihood.nll_per_value(X.masked_fill(gaps, 0), raw)
+            nll = nll.masked_fill(gaps, 0).flatten(1).sum(1)
+        else:
+            nll = head.likelihood.nll(X, raw)
         return nll
 
     def _corrupted(self, X: Tensor, noise: Noise) -> Tensor:
@@ -258,18 +298,24 @@ class AEModule(nn.Module):
             corrupted = corruption((X - shift) / spread, noise) * spread + shift
         return corrupted
 
+    def _to_encode(self, X: Tensor) -> Tensor:
+        """Return what the encoder gets of standardized data."""
+        if not self.has_gaps:
+            return X
+        gaps = X.isnan()
+        return torch.cat([X.masked_fill(gaps, 0), (~gaps).to(X.dtype)], 1)
+
     def _cut(self, Z: Tensor, noise: Noise) -> Tensor:
         """Leave prefixes of codes that are ordered."""
         return Z if self.prefixes is None else self.prefixes.cut(Z, noise)
 
     def _decoding_loss(self, X: Tensor, Z: Tensor) -> Tensor:
         """Return the mean of the negative log-likelihood; heads take turns."""
-        if self.prefixes is None:
-            return self.likelihood.nll(X, self.decoder(Z)).mean()
         n = len(self._heads)
+        if n == 1:
+            return self._nll_by(self, Z, X).mean()
         parts = [
-            head.likelihood.nll(X[i::n], head.decoder(Z[i::n]))
-            for i, head in enumerate(self._heads)
+            self._nll_by(head, Z[i::n], X[i::n]) for i, head in enumerate(self._heads)
         ]
         return torch.cat(parts).mean()
 
@@ -277,7 +323,7 @@ class AEModule(nn.Module):
         self, X: Tensor, names: Collection[str] | None = None
     ) -> dict[str, Tensor]:
         """Encode standardized data."""
-        hidden = self.encoder(X).flatten(1)
+        hidden = self.encoder(self._to_encode(X)).flatten(1)
         names = self._code_sizes if names is None else names
         return {name: getattr(self, name)(hidden) for name in names}
 
@@ -296,6 +342,7 @@ class VAEModule(AEModule):
     spread : float
     prefix_decoders : sequence of nn.Module or None, default=None
     corruption : Corruption or None, default=None
+    has_gaps : bool, default=False
         As in `AEModule`.
     beta : float
     beta_warmup : int
@@ -319,6 +366,7 @@ class VAEModule(AEModule):
         spread: float,
         prefix_decoders: Sequence[nn.Module] | None = None,
         corruption: Corruption | None = None,
+        has_gaps: bool = False,
         beta: float,
         beta_warmup: int,
         free_bits: float,
@@ -333,6 +381,7 @@ class VAEModule(AEModule):
             spread=spread,
             prefix_decoders=prefix_decoders,
             corruption=corruption,
+            has_gaps=has_gaps,
         )
         self._add_head("logvar", LogVariance(n_hidden, n_components), n_components)
         warms_up = beta > 0 and beta_warmup > 0
@@ -364,16 +413,62 @@ class VAEModule(AEModule):
         noise : Tensor of shape (n_samples, n_draws, n_components)
             Standard normal.
         """
+        total = self.spread.new_full(X.shape[:1], -math.inf)
+        for _, log_weight in self._weighted_draws(X, noise):
+            total = torch.logaddexp(total, log_weight)
+        return total - math.log(noise.shape[1])
+
+    def imputed(self, X: Tensor, noise: Tensor) -> Tensor:
+        """Return the mean of the data given the values that there are.
+
+        Draws from the posterior are weighted by importance (Mattei and Frellsen 2019,
+        https://arxiv.org/abs/1812.02633).
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_samples, *sample_shape)
+        noise : Tensor of shape (n_samples, n_draws, n_components)
+            Standard normal.
+        """
+        total = self.spread.new_full(X.shape[:1], -math.inf)
+        mean = torch.zeros_like(X, dtype=self.shift.dtype)
+        for z, log_weight in self._weighted_draws(X, noise):
+            total = torch.logaddexp(total, log_weight)
+            share = torch.exp(log_weight - total).view(-1, *[1] * (X.dim() - 1))
+            mean += share * (self.decode(z) - mean)
+        return mean
+
+    def resampled(self, X: Tensor, noise: Tensor, uniform: Tensor) -> Tensor:
+        """Draw a code of each sample from the posterior, by importance resampling.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_samples, *sample_shape)
+        noise : Tensor of shape (n_samples, n_draws, n_components)
+            Standard normal; one of these draws is picked.
+        uniform : Tensor of shape (n_samples, n_draws)
+            Of values in [0, 1).
+
+        Returns
+        -------
+        Z : Tensor of shape (n_samples, n_components)
+        """
+        draws, log_weights = zip(*self._weighted_draws(X, noise), strict=True)
+        gumbel = -torch.log(-torch.log1p(-uniform))  # its maximum picks by weight
+        picked = (torch.stack(log_weights, 1) + gumbel).argmax(1)
+        return torch.stack(draws, 1)[torch.arange(len(picked)), picked]
+
+    def _weighted_draws(
+        self, X: Tensor, noise: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield draws from the posterior, with log p(x, z) - log q(z|x) of each."""
         X = self.standardized(X)
         codes = self.as_used(self._codes(X))
-        total = X.new_full(X.shape[:1], -math.inf)
         for draw in noise.unbind(1):
             z = self.draw(codes, draw)
             # log p(z) - log q(z|x): the constants of the two Gaussians cancel.
             log_ratio = 0.5 * (draw.square() + codes["logvar"] - z.square()).sum(1)
-            log_weight = log_ratio - self._nll(X, z)
-            total = torch.logaddexp(total, log_weight)
-        return total - math.log(noise.shape[1])
+            yield z, log_ratio - self._nll(X, z)
 
     def _losses(
         self,
