@@ -117,7 +117,7 @@ class BaseAutoencoder(
     likelihood : str or object, default="gaussian"
         How data are distributed around what the decoder says: "gaussian", "laplace",
         "bernoulli" (values in [0, 1]), "squared_error", or an object such as
-        ``skvae.nn.Gaussian(scale=1.0)``.
+        ``skvae.nn.Gaussian(scale=1.0)``; of tables with categories, `skvae.nn.Mixed`.
     corruption : float, object, callable or None, default=None
         What is done to the encoder's input in training, for the decoder to undo
         (denoising autoencoder; Vincent et al. 2008,

@@ -534,6 +534,7 @@ def check_support(rows, likelihood, name="X"):
 
     Scalers that map to an interval may miss its ends by rounding; that is let pass.
     """
+    likelihood.check(to_numpy(rows))
     low, high = likelihood.support
     smallest, largest = extremes(rows)
     if smallest < low - 1e-6 or largest > high + 1e-6:
@@ -544,7 +545,7 @@ def check_support(rows, likelihood, name="X"):
         )
 
 
-def location_and_spread(rows, index):
+def location_and_spread(rows, index, unscaled=()):
     """Return the mean of each feature and the standard deviation around them.
 
     Parameters
@@ -552,6 +553,8 @@ def location_and_spread(rows, index):
     rows : ndarray or Tensor of shape (n_samples, n_features)
     index : ndarray of shape (n_train,)
         Rows to look at; taken in chunks, so that no second copy of the data arises.
+    unscaled : sequence of int
+        Features whose mean is taken as 0, and that have no part in the deviation.
 
     Returns
     -------
@@ -560,6 +563,13 @@ def location_and_spread(rows, index):
         One for all features, and 1 for constant data.
     """
     n_features = rows.shape[1]
+    if len(unscaled):
+        mean = np.zeros(n_features)
+        scaled = np.setdiff1d(np.arange(n_features), unscaled)
+        if len(scaled) == 0:
+            return mean, 1.0
+        mean[scaled], spread = location_and_spread(rows[:, scaled], index)
+        return mean, spread
     n_chunks = math.ceil(len(index) * n_features / 2**18)
     chunks = np.array_split(index, max(1, min(len(index), n_chunks)))
 
@@ -567,13 +577,12 @@ def location_and_spread(rows, index):
         return (to_numpy(rows[chunk]).astype(np.float64) - origin for chunk in chunks)
 
     # From a row on, no offset is lost, and constant features stay exactly constant.
-    first = to_numpy(rows[index[0]]).astype(np.float64)
-    n_values = len(index)
-    if math.isnan(sum(part.sum() for part in differences(first))):
+    first, n_values = to_numpy(rows[index[0]]).astype(np.float64), len(index)
+    total = sum(part.sum(axis=0) for part in differences(first))
+    if np.isnan(total).any():
         first, n_values = _first_values(rows, chunks)
-    mean = (
-        first + sum(np.nansum(part, axis=0) for part in differences(first)) / n_values
-    )
+        total = sum(np.nansum(part, axis=0) for part in differences(first))
+    mean = first + total / n_values
     squares = sum(np.nansum(np.square(part)) for part in differences(mean))
     spread = math.sqrt(squares / (np.zeros(n_features) + n_values).sum())
     smallest = float(np.finfo(np.float32).tiny)

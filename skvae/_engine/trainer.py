@@ -93,7 +93,8 @@ def _new(plan, index):
     """Build a net for the scale of the samples that it is trained on."""
     shift, spread = np.zeros(plan.rows.shape[1]), 1.0
     if plan.recipe.standardizes:
-        shift, spread = location_and_spread(plan.rows, index)
+        unscaled = plan.recipe.arguments["likelihood"].unscaled
+        shift, spread = location_and_spread(plan.rows, index, unscaled)
     shift = shift.reshape(plan.recipe.sample_shape)
     return _built(plan.recipe, plan.seed, shift, spread, plan.callbacks)
 

@@ -27,6 +27,7 @@ from ._likelihoods import (
     Gaussian,
     Laplace,
     Likelihood,
+    Mixed,
     SquaredError,
 )
 from ._mlp import ACTIVATIONS, mlp_decoder, mlp_encoder
@@ -64,6 +65,7 @@ __all__ = [
     "Laplace",
     "Likelihood",
     "Masking",
+    "Mixed",
     "Noise",
     "Normal",
     "Prior",

@@ -1,7 +1,9 @@
+import itertools
 import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,6 +34,9 @@ class Likelihood(Parameterized, nn.Module):
         Whether the networks work on ``(X - shift) / spread``: the mean of each feature
         and one spread for all, taken from the training data. `nll` then receives
         standardized data, and answers for the data as they came.
+    unscaled : sequence of int
+        Columns of a table that are not centred where the others are standardized, and
+        that have no part in the spread.
     unit : Tensor, float or None
         What `nll` grows with where it is no logarithm but has a unit, once built.
     power : int
@@ -43,6 +48,7 @@ class Likelihood(Parameterized, nn.Module):
     """
 
     support: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
+    unscaled: Sequence[int] = ()
     standardize: ClassVar[bool] = False
     power: ClassVar[int] = 2
     is_density: ClassVar[bool] = True
@@ -53,6 +59,14 @@ class Likelihood(Parameterized, nn.Module):
 
     def build(self, sample_shape: Sequence[int], spread: float) -> None:
         """Make trained parameters, now that the shape and spread of X are known."""
+
+    def check(self, rows: np.ndarray) -> None:
+        """Raise a ValueError if data, as they came, can't be of this likelihood.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_samples, n_features)
+        """
 
     def nll(self, X: Tensor, raw: Tensor) -> Tensor:
         """Return the negative log-likelihood of each sample in nats.
@@ -268,6 +282,122 @@ class SquaredError(Likelihood):
 
     def nll_per_value(self, X: Tensor, raw: Tensor) -> Tensor:
         return (X - raw).square() * self._squared_spread
+
+
+class Mixed(Likelihood):
+    r"""Likelihood of tables with numbers, 0/1 columns and categories.
+
+    .. math:: -\log p(x|z) = \sum_{j \in G} -\log N(x_j; \hat x_j, \sigma_j^2)
+              - \sum_{j \in B} x_j \log p_j + (1 - x_j) \log(1 - p_j)
+              - \sum_{k} \sum_{j \in C_k} x_j \log p_j
+
+    Numbers, all columns that are not named, are Gaussian, each with a learnt scale.
+    Standardize them: they share one spread, and those of large variance weigh more.
+    `mean` gives probabilities for the others, which `draw` makes 0 or 1.
+
+    Parameters
+    ----------
+    bernoulli : sequence of int, default=()
+        Numbers of columns of values in [0, 1].
+    categorical : sequence of sequences of int, default=()
+        Numbers of the one-hot columns of each category.
+    """
+
+    standardize = True
+    _order: Tensor
+    _spread: Tensor
+
+    def __init__(
+        self,
+        bernoulli: Sequence[int] = (),
+        categorical: Sequence[Sequence[int]] = (),
+    ) -> None:
+        super().__init__()
+        self.bernoulli = bernoulli
+        self.categorical = categorical
+
+    @property
+    def _groups(self) -> list[list[int]]:
+        return [list(group) for group in self.categorical]
+
+    @property
+    def unscaled(self) -> list[int]:  # type: ignore[override]
+        return [*self.bernoulli, *itertools.chain(*self._groups)]
+
+    def build(self, sample_shape: Sequence[int], spread: float) -> None:
+        if len(sample_shape) != 1:
+            raise ValueError(
+                f"likelihood={self} is for tables, got samples of shape "
+                f"{tuple(sample_shape)}."
+            )
+        named, n_features = self.unscaled, sample_shape[0]
+        self._check_columns(n_features)
+        numbers = [i for i in range(n_features) if i not in set(named)]
+        self._parts = [numbers, list(self.bernoulli), *self._groups]
+        order = torch.tensor([*numbers, *named], dtype=torch.int64).argsort()
+        self.register_buffer("_order", order, persistent=False)
+        register_numbers(self, _spread=spread)
+        self.numbers = Gaussian("feature")
+        self.numbers.build((len(numbers),), spread)
+
+    def check(self, rows: np.ndarray) -> None:
+        self._check_columns(rows.shape[1])
+        shares = rows[:, self.unscaled]
+        if (shares < 0).any() or (shares > 1).any():
+            raise ValueError(
+                f"likelihood={self} needs values in [0, 1] in its columns, but X has "
+                f"others there, from {np.nanmin(shares):g} to {np.nanmax(shares):g}."
+            )
+        for group in self._groups:
+            sums = rows[:, group].sum(axis=1)
+            if (np.abs(sums - 1) > 1e-3).any():
+                raise ValueError(
+                    f"The columns {group} of likelihood={self} must be one-hot, but "
+                    f"there are rows of sum {sums[np.abs(sums - 1) > 1e-3][0]:g}."
+                )
+
+    def nll_per_value(self, X: Tensor, raw: Tensor) -> Tensor:
+        (x, *binary), (mean, *logits) = self._split(X), self._split(raw)
+        parts = [self.numbers.nll_per_value(x, mean)]
+        yes, *groups = (values * self._spread for values in binary)
+        logit, *others = logits
+        parts.append(F.binary_cross_entropy_with_logits(logit, yes, reduction="none"))
+        for one_hot, values in zip(groups, others, strict=True):
+            parts.append(-one_hot * values.log_softmax(1))
+        return self._joined(parts)
+
+    def mean(self, raw: Tensor) -> Tensor:
+        mean, *shares = self._means(raw)
+        return self._joined([mean, *(part / self._spread for part in shares)])
+
+    def draw(self, raw: Tensor, noise: Noise) -> Tensor:
+        mean, yes, *groups = self._means(raw)
+        parts = [self.numbers.draw(mean, noise)]
+        drawn = [noise.uniform(*yes.shape) < yes]
+        for shares in groups:
+            bounds = shares.cumsum(1)
+            number = (noise.uniform(len(shares), 1) >= bounds[:, :-1]).sum(1)
+            drawn.append(F.one_hot(number, shares.shape[1]).bool())
+        return self._joined([*parts, *(part / self._spread for part in drawn)])
+
+    def _check_columns(self, n_features: int) -> None:
+        named = self.unscaled
+        if sorted(set(named) & set(range(n_features))) != sorted(named):
+            raise ValueError(
+                f"Columns of likelihood={self} must be different numbers from 0 to "
+                f"{n_features - 1}."
+            )
+
+    def _means(self, raw: Tensor) -> list[Tensor]:
+        mean, logit, *groups = self._split(raw)
+        return [mean, torch.sigmoid(logit), *(part.softmax(1) for part in groups)]
+
+    def _split(self, values: Tensor) -> list[Tensor]:
+        """Return the columns of numbers, of 0/1 values and of each category."""
+        return [values[:, columns] for columns in self._parts]
+
+    def _joined(self, parts: Sequence[Tensor]) -> Tensor:
+        return torch.cat(list(parts), 1)[:, self._order]
 
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {
