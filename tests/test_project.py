@@ -13,6 +13,7 @@ from cases import MODELS
 
 import skvae
 import skvae.dicom
+import skvae.hashing
 import skvae.impute
 import skvae.model_selection
 import skvae.nn
@@ -32,7 +33,7 @@ FLOORS = [
     {"_base", "_ae", "_vae", "_adversarial", "_aae", "_supervised_aae"}
     | {"_aae_classifier", "_aae_clusterer", "_evaluation", "_pipelines"},
     {"inspection", "model_selection", "outlier", "plot", "report", "_search"}
-    | {"impute"},
+    | {"hashing", "impute"},
 ]
 PACKAGES = {"_engine", "dicom", "nn", "plot", "report"}
 # Who alone may import what.
@@ -114,7 +115,7 @@ def test_importing_the_package_loads_no_torch():
 
 
 PUBLIC = [skvae, skvae.dicom, skvae.model_selection, skvae.nn, skvae.radiomics]
-PUBLIC += [skvae.impute, skvae.outlier, skvae.plot, skvae.report]
+PUBLIC += [skvae.hashing, skvae.impute, skvae.outlier, skvae.plot, skvae.report]
 
 
 def public_classes():

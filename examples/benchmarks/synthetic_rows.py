@@ -1,4 +1,4 @@
-"""Judge rows sampled by a VAE: do they replace real ones, can they be told apart? Usage::
+"""Judge rows sampled by a VAE: do they stand in for real ones? Usage::
 
     python examples/benchmarks/synthetic_rows.py
 
