@@ -8,6 +8,7 @@ from ._ae import AE
 from ._cache import CacheWarning
 from ._supervised_aae import SupervisedAAE
 from ._vae import VAE, PosteriorCollapseWarning
+from ._watermark_ae import WatermarkAE
 from .architectures import MLP, Conv, Discriminator, ResNet
 
 __version__ = "0.1.0"
@@ -27,4 +28,5 @@ __all__ = [
     "PosteriorCollapseWarning",
     "ResNet",
     "SupervisedAAE",
+    "WatermarkAE",
 ]

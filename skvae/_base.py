@@ -781,17 +781,17 @@ class BaseAutoencoder(
         """Return the learning rates of phases that have one of their own."""
         return {}
 
-    def _new_corruption(self):
+    def _new_corruption(self, name="corruption"):
         from .nn import Corruption, Function, GaussianNoise
 
-        value = self.corruption
+        value = getattr(self, name)
         if value is None or isinstance(value, Real):
             return GaussianNoise(float(value)) if value else None
         if isinstance(value, type | Corruption):
-            return self._resolve("corruption")
+            return self._resolve(name)
         if not takes(value, "X", "rng"):
             raise ValueError(
-                f"`corruption`={value!r} must be a function of two arguments, a batch "
+                f"`{name}`={value!r} must be a function of two arguments, a batch "
                 "X and a NumPy generator rng, or an object such as skvae.nn.Masking()."
             )
         return Function(value)

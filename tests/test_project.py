@@ -31,7 +31,13 @@ FLOORS = [
     {"_class_prior", "dicom", "nn", "radiomics"},
     {"architectures", "_engine"},
     {"_base", "_ae", "_vae", "_adversarial", "_aae", "_supervised_aae"}
-    | {"_aae_classifier", "_aae_clusterer", "_evaluation", "_pipelines"},
+    | {
+        "_aae_classifier",
+        "_aae_clusterer",
+        "_evaluation",
+        "_pipelines",
+        "_watermark_ae",
+    },
     {"inspection", "model_selection", "outlier", "plot", "report", "_search"}
     | {"hashing", "impute"},
 ]
@@ -57,6 +63,8 @@ SIDE_BY_SIDE = {
     ("report", "model_selection"),
     ("outlier", "_search"),
     ("_pipelines", "_base"),
+    ("_watermark_ae", "_ae"),
+    ("_watermark_ae", "_base"),
 }
 
 

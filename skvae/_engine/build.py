@@ -89,7 +89,11 @@ def build_module(
     shape_to_encode = encoder_shape(sample_shape, has_gaps)
     encoder = architecture.encoder(shape_to_encode).float()
     n_inputs = n_components
-    if module.decodes_classes:
+    if "n_bits" in options:
+        n_inputs += options["n_bits"]
+        options["reader"] = architecture.encoder(sample_shape).float()
+        options["n_read"] = _flat_width(options["reader"], sample_shape)
+    elif module.decodes_classes:
         n_inputs += len(options["class_prior"])
     decoder = architecture.decoder(n_inputs, sample_shape).float()
     if ordered:
@@ -98,7 +102,8 @@ def build_module(
             for _ in octaves(n_components)[:-1]
         ]
     n_hidden = _flat_width(encoder, shape_to_encode)
-    note = f", the code{' and the class, one-hot' * module.decodes_classes}"
+    others = " and the class, one-hot, or the mark" * module.decodes_classes
+    note = f", the code{others}"
     shape = tuple(_try("decoder", decoder, "inputs", (n_inputs,), note).shape[1:])
     if shape != sample_shape:
         raise ValueError(

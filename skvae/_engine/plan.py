@@ -19,11 +19,12 @@ class Labels(NamedTuple):
 
     Attributes
     ----------
-    numbers : ndarray of shape (n_samples,) or None
-        Number of the class of each sample, -1 where it is not known. None if samples
-        have no labels.
-    classes : ndarray of shape (n_classes,)
-    class_prior : ndarray of shape (n_classes,)
+    numbers : ndarray of shape (n_samples,) or (n_samples, n_bits), or None
+        Number of the class of each sample, -1 where it is not known, or the bits of its
+        mark. None if samples have no labels.
+    classes : ndarray of shape (n_classes,) or None
+        None for marks.
+    class_prior : ndarray of shape (n_classes,) or None
         Shares of the classes that training assumes.
     label_prior : ndarray of shape (n_classes,) or None
         Shares of the classes among the labels, where a model tells them apart.
@@ -147,6 +148,8 @@ class Plan:
         index, held_out = self._split()
         if self.numbers is None:
             return index, (self.rows[held_out], None)
+        if self.labels.classes is None:
+            return index, (self.rows[held_out], self.numbers[held_out])
         index, held_out = self._keep_classes(index, held_out)
         return index, (self.rows[held_out], self.numbers[held_out])
 

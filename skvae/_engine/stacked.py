@@ -410,7 +410,7 @@ class _Samples:
         """
         places = (self._starts[members].unsqueeze(1) + rows).flatten()
         X = self._X.index_select(0, places).unflatten(0, rows.shape)
-        y = None if self._y is None else self._y[places].view(rows.shape)
+        y = None if self._y is None else self._y[places].unflatten(0, rows.shape)
         return X.to(self._device), None if y is None else y.to(self._device)
 
 

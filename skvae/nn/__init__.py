@@ -45,6 +45,7 @@ from ._priors import (
 )
 from ._resnet import ResidualBlock
 from ._spectral import SpectralLinear
+from ._watermark import WatermarkModule
 
 __all__ = [
     "ACTIVATIONS",
@@ -80,6 +81,7 @@ __all__ = [
     "SwissRoll",
     "Uniform",
     "VAEModule",
+    "WatermarkModule",
     "encoder_shape",
     "kl_divergence",
     "layer_function",

@@ -53,7 +53,7 @@ class AEModule(nn.Module):
         `encoder_shape`: the data with zeros there, and ones where there are values.
     """
 
-    decodes_classes: ClassVar[bool] = False  # whether the decoder gets them one-hot
+    decodes_classes: ClassVar[bool] = False  # or anything else beside the code
     n_classes: int = 0
     labelled_phases: ClassVar[tuple[str, ...]] = ()  # train on samples with a label
     is_standardized: bool = False  # whether data come as `standardized` gives them
@@ -285,9 +285,12 @@ class AEModule(nn.Module):
 
     def _corrupted(self, X: Tensor, noise: Noise) -> Tensor:
         """Corrupt the encoder's input in training."""
-        corruption = self.corruption
-        if corruption is None or not self.training:
+        if self.corruption is None or not self.training:
             return X
+        return self._changed(self.corruption, X, noise)
+
+    def _changed(self, corruption: Corruption, X: Tensor, noise: Noise) -> Tensor:
+        """Apply a corruption to what the networks work on."""
         shift, spread = self.shift.to(X.dtype), self.spread
         corrupted: Tensor
         if corruption.takes_standardized == self.likelihood.standardize:
