@@ -34,7 +34,7 @@ class WatermarkAE(AE):
 
     Parameters
     ----------
-    mark_weight : float, default=1.0
+    mark_weight : float, default=10.0
         Weight :math:`w` of the mark. A larger one makes marks surer and images worse.
     channel : float, object, callable or None, default=None
         What happens to marked images before they are read, for which the mark has to be
@@ -69,7 +69,7 @@ class WatermarkAE(AE):
     >>> from skvae import WatermarkAE
     >>> X = load_digits().images
     >>> marks = np.random.default_rng(0).integers(2, size=(len(X), 2, 2))
-    >>> model = WatermarkAE(16, max_iter=20, random_state=0).fit(X, marks)
+    >>> model = WatermarkAE(16, batch_size=32, max_iter=20, random_state=0).fit(X, marks)
     >>> marked = model.embed(X, marks)
     >>> marked.shape
     (1797, 8, 8)
@@ -91,7 +91,7 @@ class WatermarkAE(AE):
         self,
         n_components=10,
         *,
-        mark_weight=1.0,
+        mark_weight=10.0,
         channel=None,
         ordered=False,
         architecture="mlp",
@@ -126,8 +126,8 @@ class WatermarkAE(AE):
         Parameters
         ----------
         y : array-like of shape (n_samples, ...)
-            Marks: 0 and 1, at most as many as an image has values. Draw them at random,
-            so that no mark goes with a kind of image.
+            Marks: 0 and 1, at most as many as an image has values. In each step they are
+            dealt anew among the images, so that no mark is learnt from its image.
         y_val : array-like of shape (n_validation, ...), default=None
             Marks of `X_val`.
         """

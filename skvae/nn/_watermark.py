@@ -84,6 +84,8 @@ class WatermarkModule(AEModule):
     ) -> dict[str, Tensor]:
         if y is None:
             raise ValueError(f"{type(self).__name__} needs the marks y here.")
+        if self.training:
+            y = self._dealt(y, noise)
         codes = self._codes(self._corrupted(X, noise))
         Z = self.beside(self._cut(codes["mu"], noise), y)
         reconstruction = self._decoding_loss(X, Z)
@@ -97,6 +99,14 @@ class WatermarkModule(AEModule):
             "reconstruction_loss": reconstruction,
             "mark_loss": mark,
         }
+
+    def _dealt(self, y: Tensor, noise: Noise) -> Tensor:
+        """Give each sample the mark of another one.
+
+        The same mark in each epoch could be learnt by heart from the image itself.
+        """
+        order = noise.uniform(len(y), 1).argsort(0)
+        return y.gather(0, order.expand(-1, y.shape[1]))
 
     def _sent(self, X: Tensor, noise: Noise) -> Tensor:
         """Return what the reader gets of marked data, in training."""
