@@ -134,6 +134,7 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
         warm_start=False,
         memory=None,
         callbacks=None,
+        metrics=None,
         device="auto",
         random_state=None,
         verbose=0,

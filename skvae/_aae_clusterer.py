@@ -93,6 +93,7 @@ class AAEClusterer(ClusterMixin, ClassEncoder):
         warm_start=False,
         memory=None,
         callbacks=None,
+        metrics=None,
         device="auto",
         random_state=None,
         verbose=0,

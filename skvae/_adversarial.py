@@ -122,6 +122,7 @@ class BaseAdversarial(BaseAutoencoder):
         warm_start=False,
         memory=None,
         callbacks=None,
+        metrics=None,
         device="auto",
         random_state=None,
         verbose=0,
@@ -259,7 +260,7 @@ class ClassDecoder(BaseAdversarial):
     __metadata_request__inverse_transform = {"y": True}
 
     @available_if(transforms_to_codes)
-    def inverse_transform(self, X, y=None):
+    def inverse_transform(self, X, y=None, *, logits=False):
         """Decode latent codes as samples of given classes.
 
         Only there if `layer` is "mu" or "z".
@@ -271,9 +272,12 @@ class ClassDecoder(BaseAdversarial):
             `class_prior_`.
         """
         check_is_fitted(self)
-        return self._decode_as(self._check_codes(X), y)
+        codes = self._check_codes(X)
+        if logits and y is None:
+            raise ValueError("logits=True needs `y`: logits of classes have no mean.")
+        return self._decode_as(codes, y, self._check_logits(logits))
 
-    def reconstruct(self, X, y=None, n_components=None):
+    def reconstruct(self, X, y=None, n_components=None, *, threshold=None):
         """Encode samples, and decode their `mu` as samples of given classes.
 
         Parameters
@@ -286,7 +290,8 @@ class ClassDecoder(BaseAdversarial):
         self._check_prefix(n_components)
         rows, shape = check_rows(self, X, reset=False)
         codes = self._net.extract(rows, ["mu"])["mu"][:, :n_components]
-        return self._decode_as(codes, y).reshape(-1, *shape)
+        means = self._decode_as(codes, y).reshape(-1, *shape)
+        return self._binarized(means, threshold, X)
 
     def sample(self, n_samples=1, y=None, *, noise=False, random_state=None):
         """Decode draws from the prior as samples of given classes.
@@ -311,10 +316,11 @@ class ClassDecoder(BaseAdversarial):
             y = rng.choice(len(self.classes_), size=n_samples, p=self.class_prior_)
         return self._net.draw_codes(n_samples, y, seed), y
 
-    def _decode_as(self, codes, y):
+    def _decode_as(self, codes, y, logits=False):
         """Decode codes with their classes, or averaged over all classes."""
         if y is not None:
-            return self._decode(self._beside(codes, self._numbers_of(y, len(codes))))
+            codes = self._beside(codes, self._numbers_of(y, len(codes)))
+            return self._decode(codes, logits=logits)
         return sum(
             weight * self._decode(self._beside(codes, np.full(len(codes), number)))
             for number, weight in enumerate(self.class_prior_.tolist())
@@ -388,7 +394,7 @@ class ClassEncoder(ClassDecoder):
         proba = self.predict_proba(X)
         return self.classes_[to_numpy(proba).argmax(axis=1)]
 
-    def reconstruct(self, X, y=None, n_components=None):
+    def reconstruct(self, X, y=None, n_components=None, *, threshold=None):
         """Encode samples, and decode their `mu` as samples of some class.
 
         Parameters
@@ -398,8 +404,10 @@ class ClassEncoder(ClassDecoder):
             that the model finds.
         """
         if y is None:
-            return BaseAdversarial.reconstruct(self, X, n_components)
-        return super().reconstruct(X, y, n_components)
+            return BaseAdversarial.reconstruct(
+                self, X, n_components, threshold=threshold
+            )
+        return super().reconstruct(X, y, n_components, threshold=threshold)
 
 
 def _shares(numbers, n_classes):

@@ -23,6 +23,7 @@ from sklearn.utils.validation import (
 from ._documentation import DocumentedMixin
 from ._engine.plan import Labels, Plan, Recipe
 from ._fingerprint import fingerprint
+from ._metrics import binarize, resolve_metrics
 from ._random import draw_seed
 from ._validation import (
     HasMethods,
@@ -167,6 +168,11 @@ class BaseAutoencoder(
     callbacks : list of skorch callbacks, default=None
         Called during training, as in ``skorch.NeuralNet``. Those given stay as they
         are: `fit` runs copies of them, which are `callbacks_` afterwards.
+    metrics : list of str or callable, default=None
+        What else to measure on the held-out samples after each epoch: "accuracy" or
+        "dice" of values at least 0.5, "mean_squared_error", or a function
+        ``metric(X, X_hat)`` of rows and reconstructions. They are in `history_` as
+        "valid_accuracy" and so on, and have no influence on the training.
     device : str or torch.device, default="auto"
         "auto" takes a CUDA device if there is one, else "cpu".
     random_state : int, RandomState instance or None, default=None
@@ -237,6 +243,7 @@ class BaseAutoencoder(
         "warm_start": ["boolean"],
         "memory": [str, os.PathLike, Memory, None],
         "callbacks": [list, None],
+        "metrics": [list, None],
         "device": "no_validation",  # the engine does, which knows torch.device
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -284,6 +291,7 @@ class BaseAutoencoder(
         warm_start=False,
         memory=None,
         callbacks=None,
+        metrics=None,
         device="auto",
         random_state=None,
         verbose=0,
@@ -307,6 +315,7 @@ class BaseAutoencoder(
         self.warm_start = warm_start
         self.memory = memory
         self.callbacks = callbacks
+        self.metrics = metrics
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -420,13 +429,16 @@ class BaseAutoencoder(
         return self._net.extract(rows, names)
 
     @available_if(transforms_to_codes)
-    def inverse_transform(self, X):
+    def inverse_transform(self, X, *, logits=False):
         """Decode latent codes; only there if `layer` is "mu" or "z".
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_components)
             Codes, as `transform` returns them: prefixes if `layer` names a prefix.
+        logits : bool, default=False
+            Whether to return log-odds, before the sigmoid that makes probabilities of
+            them. Only with ``likelihood="bernoulli"``.
 
         Returns
         -------
@@ -434,9 +446,10 @@ class BaseAutoencoder(
             Means of the likelihood, of the rank and precision that `fit` saw.
         """
         check_is_fitted(self)
-        return self._decode(self._check_codes(X))
+        codes = self._check_codes(X)
+        return self._decode(codes, logits=self._check_logits(logits))
 
-    def reconstruct(self, X, n_components=None):
+    def reconstruct(self, X, n_components=None, *, threshold=None):
         """Encode samples and decode their `mu`.
 
         Parameters
@@ -444,6 +457,9 @@ class BaseAutoencoder(
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
         n_components : int or None, default=None
             How many components of an ordered code to decode, None for all.
+        threshold : float, "otsu", "youden" or None, default=None
+            Turns probabilities into 0 and 1 as `skvae.metrics.binarize` does, for
+            values in [0, 1]; "youden" takes `X` for the truth. None leaves them.
 
         Returns
         -------
@@ -454,7 +470,7 @@ class BaseAutoencoder(
         self._check_prefix(n_components)
         rows, shape = check_rows(self, X, reset=False)
         means = self._means(rows, None, n_components, self._input_dtype)
-        return means.reshape(-1, *shape)
+        return self._binarized(means.reshape(-1, *shape), threshold, X)
 
     def sample_codes(self, n_samples=1, *, random_state=None):
         """Draw codes from the prior; `sample` decodes them.
@@ -724,8 +740,19 @@ class BaseAutoencoder(
             seed=draw_seed(self.random_state) if earlier is None else earlier.seed,
             repeats=self.random_state is not None,
             callbacks=self.callbacks or [],
+            metrics=self._metrics_of(validation is not None or splits),
             earlier=earlier,
         )
+
+    def _metrics_of(self, is_validated):
+        """Return functions by name, if there is something to measure."""
+        metrics = resolve_metrics(self.metrics)
+        if metrics and not is_validated:
+            raise ValueError(
+                "`metrics` are measured on held-out samples, but there are none. Pass "
+                "`X_val` to fit, set early_stopping=True, or leave them out."
+            )
+        return metrics
 
     def _labels(self, y, rows, classes, known):
         """Return what the model takes from `y` as `Labels`, or None.
@@ -957,6 +984,14 @@ class BaseAutoencoder(
             self._check_prefix(n_components)
         return check_codes(X, n_components)
 
+    def _check_logits(self, logits):
+        if logits and not self.module_.likelihood.has_logits:
+            raise ValueError(
+                f"logits=True needs likelihood='bernoulli'; the model was fitted with "
+                f"{self.module_.likelihood}."
+            )
+        return logits
+
     def _check_prefix(self, n_components):
         if n_components is None:
             return
@@ -974,6 +1009,11 @@ class BaseAutoencoder(
 
     def _diagnose(self, rows):
         """Warn if a whole fit went wrong, as some rows of the training data show."""
+
+    def _binarized(self, means, threshold, X):
+        if threshold is None:
+            return means
+        return binarize(to_numpy(means), threshold, to_numpy(X))
 
     def _compare_with_mean(self, rows, y):
         """Warn if a whole fit is worse than no model at all on some rows."""
@@ -1011,9 +1051,9 @@ class BaseAutoencoder(
             "Take a VAE, or sample_posterior=False."
         )
 
-    def _decode(self, codes, seed=None):
-        """Return means of the likelihood, or draws from it if there is a seed."""
-        data = self._net.decode(codes, self._input_dtype, seed)
+    def _decode(self, codes, seed=None, logits=False):
+        """Return means of the likelihood, draws from it if there is a seed, or logits."""
+        data = self._net.decode(codes, self._input_dtype, seed, logits)
         return data.reshape(-1, *self._input_shape)
 
 

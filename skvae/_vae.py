@@ -131,6 +131,7 @@ class VAE(BaseAutoencoder):
         warm_start=False,
         memory=None,
         callbacks=None,
+        metrics=None,
         device="auto",
         random_state=None,
         verbose=0,

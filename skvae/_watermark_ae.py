@@ -6,6 +6,7 @@ from ._ae import AE
 from ._base import BaseAutoencoder, transforms_to_codes
 from ._documentation import inherit_documentation
 from ._engine.plan import Labels
+from ._metrics import binarize
 from ._random import draw_seed
 from ._validation import (
     arguments_of,
@@ -69,7 +70,8 @@ class WatermarkAE(AE):
     >>> from skvae import WatermarkAE
     >>> X = load_digits().images
     >>> marks = np.random.default_rng(0).integers(2, size=(len(X), 2, 2))
-    >>> model = WatermarkAE(16, batch_size=32, max_iter=20, random_state=0).fit(X, marks)
+    >>> model = WatermarkAE(16, batch_size=32, max_iter=20, random_state=0)
+    >>> model = model.fit(X, marks)
     >>> marked = model.embed(X, marks)
     >>> marked.shape
     (1797, 8, 8)
@@ -111,6 +113,7 @@ class WatermarkAE(AE):
         warm_start=False,
         memory=None,
         callbacks=None,
+        metrics=None,
         device="auto",
         random_state=None,
         verbose=0,
@@ -126,8 +129,8 @@ class WatermarkAE(AE):
         Parameters
         ----------
         y : array-like of shape (n_samples, ...)
-            Marks: 0 and 1, at most as many as an image has values. In each step they are
-            dealt anew among the images, so that no mark is learnt from its image.
+            Marks: 0 and 1, at most as many as an image has values. In each step they
+            are dealt anew among the images, so that no mark is learnt from its image.
         y_val : array-like of shape (n_validation, ...), default=None
             Marks of `X_val`.
         """
@@ -177,19 +180,21 @@ class WatermarkAE(AE):
         proba = 1 / (1 + np.exp(-to_numpy(read)))
         return proba.reshape(-1, *self.mark_shape_)
 
-    def predict(self, X):
-        """Read the marks of images: the more probable value of each bit.
+    def predict(self, X, *, threshold=0.5):
+        """Read the marks of images.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
             Marked images.
+        threshold : float or "otsu", default=0.5
+            Of the probability from which on a bit is 1 (`skvae.metrics.binarize`).
 
         Returns
         -------
         y : ndarray of shape (n_samples, *mark_shape), int64
         """
-        return (self.predict_proba(X) >= 0.5).astype(np.int64)
+        return binarize(self.predict_proba(X), threshold).astype(np.int64)
 
     def score(self, X, y):
         """Mark images, and return the share of the bits that are read again.
@@ -209,7 +214,7 @@ class WatermarkAE(AE):
         return float((self.predict(self.embed(X, y)) == marks).mean())
 
     @available_if(transforms_to_codes)
-    def inverse_transform(self, X, y=None):
+    def inverse_transform(self, X, y=None, *, logits=False):
         """Decode latent codes to images with marks.
 
         Parameters
@@ -218,9 +223,10 @@ class WatermarkAE(AE):
             Marks, or one for all. None leaves each bit half way between 0 and 1.
         """
         check_is_fitted(self)
-        return self._decode(self._beside(self._check_codes(X), y))
+        codes = self._beside(self._check_codes(X), y)
+        return self._decode(codes, logits=self._check_logits(logits))
 
-    def reconstruct(self, X, y=None, n_components=None):
+    def reconstruct(self, X, y=None, n_components=None, *, threshold=None):
         """Encode samples, and decode their `mu` with marks.
 
         Parameters
@@ -232,7 +238,8 @@ class WatermarkAE(AE):
         self._check_prefix(n_components)
         rows, shape = check_rows(self, X, reset=False)
         codes = self._net.extract(rows, ["mu"])["mu"][:, :n_components]
-        return self._decode(self._beside(codes, y)).reshape(-1, *shape)
+        means = self._decode(self._beside(codes, y)).reshape(-1, *shape)
+        return self._binarized(means, threshold, X)
 
     def sample(self, n_samples=1, y=None, *, noise=False, random_state=None):
         """Decode draws from a Gaussian fitted to the training codes, with marks.

@@ -43,7 +43,7 @@ class SemanticHasher(
     ----------
     estimator : estimator or None, default=None
         An autoencoder, or a Pipeline that ends in one, whose code has at least `n_bits`
-        values. None takes ``AE(max(n_bits, 32), corruption=2.0)``: much noise makes
+        values. None takes ``AE(max(n_bits, 32), corruption=3.0)``: much noise makes
         similar samples share bits, since the code has to be robust.
     n_bits : int, default=32
         Length of a code. More bits tell more samples apart.
@@ -126,7 +126,7 @@ class SemanticHasher(
         seed = draw_seed(self.random_state)
         if self.estimator is None:
             size = max(self.n_bits, 32)
-            estimator = AE(size, corruption=2.0, random_state=seed)
+            estimator = AE(size, corruption=3.0, random_state=seed)
         else:
             autoencoder_in(self.estimator)
             estimator = clone(self.estimator)

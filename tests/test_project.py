@@ -15,6 +15,7 @@ import skvae
 import skvae.dicom
 import skvae.hashing
 import skvae.impute
+import skvae.metrics
 import skvae.model_selection
 import skvae.nn
 import skvae.outlier
@@ -26,7 +27,7 @@ ROOT = Path(skvae.__file__).parent
 
 # A file imports only from floors below its own.
 FLOORS = [
-    {"_cache", "_documentation", "_fingerprint", "_random", "_trees"}
+    {"_cache", "_documentation", "_fingerprint", "_metrics", "_random", "_trees"}
     | {"_texture", "_validation", "datasets"},
     {"_class_prior", "dicom", "nn", "radiomics"},
     {"architectures", "_engine"},
@@ -39,7 +40,7 @@ FLOORS = [
         "_watermark_ae",
     },
     {"inspection", "model_selection", "outlier", "plot", "report", "_search"}
-    | {"hashing", "impute"},
+    | {"hashing", "impute", "metrics"},
 ]
 PACKAGES = {"_engine", "dicom", "nn", "plot", "report"}
 # Who alone may import what.

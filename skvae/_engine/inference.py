@@ -74,8 +74,10 @@ class Inference:
         codes = self.module_.prior.sample(n_samples, y, noise)
         return codes[:, : self.module_.code_sizes["mu"]].cpu().numpy()
 
-    def decode(self, codes, dtype, seed=None):
-        """Decode to means of the likelihood, or to draws from it if there is a seed."""
+    def decode(self, codes, dtype, seed=None, logits=False):
+        """Decode to means of the likelihood, to draws from it, or to logits."""
+        if logits:
+            return self.apply(self.module_.logits, codes, dtype=dtype)
         noise = None
         if seed is not None:
             noise = Noise(torch.Generator().manual_seed(seed), self.device)

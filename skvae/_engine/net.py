@@ -19,6 +19,7 @@ from skorch.history import History
 from skorch.utils import data_from_dataset, is_skorch_dataset
 
 from .._random import child_seed
+from .._validation import to_numpy
 from ..nn import Likelihood, Noise, layer_shapes, multiply_adds
 from .build import inference_batch, lent_globals
 from .callbacks import copies_of, explaining, wants_predictions, watches_batches
@@ -174,6 +175,7 @@ class Net(Inference, NeuralNet):
         epochs,
         held_out=None,
         stopping=None,
+        metrics=None,
     ):
         """Train for at most `epochs` epochs.
 
@@ -187,6 +189,8 @@ class Net(Inference, NeuralNet):
         held_out : tuple (rows, y or None) or None
             What to validate on.
         stopping : EarlyStopping or None
+        metrics : dict of str to callable, or None
+            What else to measure on held-out samples, by name.
 
         Returns
         -------
@@ -206,7 +210,7 @@ class Net(Inference, NeuralNet):
             held_out = X_val, None if y_val is None else as_tensor(y_val)
             datasets["dataset_valid"] = Dataset(X_val, target_of(*held_out))
         crew = current_crew()
-        if crew is not None and can_stack(self):
+        if crew is not None and can_stack(self) and not metrics:
             training = Training(self, X, y, index, held_out, epochs, stopping)
             crew.train(training)
             training.raise_error()
@@ -225,7 +229,7 @@ class Net(Inference, NeuralNet):
         for _ in range(epochs):
             try:
                 self.notify("on_epoch_begin", **datasets)
-                self._run_epoch(X, y, index, held_out)
+                self._run_epoch(X, y, index, held_out, metrics or {})
             except KeyboardInterrupt:
                 if not last_epoch.taken:
                     raise
@@ -278,7 +282,7 @@ class Net(Inference, NeuralNet):
         free, _ = torch.cuda.mem_get_info(self.device)
         return tensor.to(self.device) if 2 * tensor.nbytes < free else tensor
 
-    def _run_epoch(self, X, y, index, held_out):
+    def _run_epoch(self, X, y, index, held_out, metrics):
         started = time.perf_counter()
         epoch = len(self.history)
         seed = child_seed(self.seed, epoch)
@@ -293,6 +297,8 @@ class Net(Inference, NeuralNet):
         if held_out is not None:
             loss = self._validation_loss(*held_out, watched=bool(self.callbacks_))
             self._record("valid_loss", loss)
+        if metrics:
+            self._measure(*held_out, metrics)
         self.history.record("dur", time.perf_counter() - started)
 
     def _batches(self, index, generator, device):
@@ -441,6 +447,14 @@ class Net(Inference, NeuralNet):
                 self._end_batch(batch, loss, training=False)
             total += loss.item() * len(samples)
         return total / len(X)
+
+    def _measure(self, X, y, metrics):
+        """Record what metrics say of held-out samples and their reconstructions."""
+        data = [X] if y is None else [X, y]
+        X_hat = self.apply(self.module_.reconstructed, *data)
+        X, X_hat = (to_numpy(part).reshape(len(X), -1) for part in (X, X_hat))
+        for name, metric in metrics.items():
+            self.history.record(f"valid_{name}", float(metric(X, X_hat)))
 
     def forward_iter(self, X, training=False, device="cpu"):
         """Yield reconstructions, which are the predictions that callbacks score.

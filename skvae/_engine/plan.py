@@ -100,6 +100,8 @@ class Plan:
     repeats : bool
         Whether the seed is the user's, so that another one is another training.
     callbacks : list of skorch callbacks
+    metrics : dict of str to callable
+        What else to measure on held-out samples, by name.
     earlier : Net or None
         Whose training goes on.
     """
@@ -116,6 +118,7 @@ class Plan:
     seed: int
     repeats: bool
     callbacks: Any
+    metrics: Any
     earlier: Any
 
     @property
@@ -126,8 +129,7 @@ class Plan:
     def key(self):
         """Hash all that decides the result."""
         parts = self.recipe.parts()
-        if self.callbacks:
-            parts["callbacks"] = self.callbacks
+        parts |= {"callbacks": self.callbacks, "metrics": self.metrics}
         data = self.rows, self.numbers, self.held_out
         if self.share is not None:
             data += self.share, self.groups

@@ -86,6 +86,7 @@ def _train(plan, observers):
             epochs=plan.n_epochs,
             held_out=held_out,
             stopping=stopping,
+            metrics=plan.metrics,
         )
 
 

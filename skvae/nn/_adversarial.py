@@ -292,6 +292,10 @@ class SupervisedAAEModule(AAEModule):
         """Return `mu`: without a class there is nothing to decode."""
         return self.encode(X)["mu"][:, :n_components]
 
+    def reconstructed(self, X: Tensor, y: Tensor | None = None) -> Tensor:
+        codes = self.encode(X)
+        return self.decode(self._to_decode(codes["mu"], codes, y)).to(X.dtype)
+
     def _to_decode(
         self, z: Tensor, codes: Mapping[str, Tensor], y: Tensor | None
     ) -> Tensor:

@@ -37,6 +37,8 @@ class Likelihood(Parameterized, nn.Module):
     unscaled : sequence of int
         Columns of a table that are not centred where the others are standardized, and
         that have no part in the spread.
+    has_logits : bool
+        Whether the decoder's outputs are log-odds of 1.
     unit : Tensor, float or None
         What `nll` grows with where it is no logarithm but has a unit, once built.
     power : int
@@ -52,6 +54,7 @@ class Likelihood(Parameterized, nn.Module):
     standardize: ClassVar[bool] = False
     power: ClassVar[int] = 2
     is_density: ClassVar[bool] = True
+    has_logits: ClassVar[bool] = False
     unit: Tensor | float | None = None
 
     def __init__(self) -> None:
@@ -250,6 +253,7 @@ class Bernoulli(Likelihood):
     """
 
     support = (0.0, 1.0)
+    has_logits = True
 
     def nll_per_value(self, X: Tensor, raw: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(raw, X, reduction="none")

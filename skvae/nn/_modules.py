@@ -102,6 +102,11 @@ class AEModule(nn.Module):
         """Reconstruct X from `mu`, or from a prefix of an ordered one."""
         return self.decode(self.encode(X)["mu"][:, :n_components]).to(X.dtype)
 
+    def reconstructed(self, X: Tensor, y: Tensor | None = None) -> Tensor:
+        """Reconstruct X, as of given classes where the decoder is told them."""
+        whole: Tensor = self(X)
+        return whole
+
     @property
     def code_sizes(self) -> dict[str, int]:
         """Map the names of the parameters of the code to their sizes."""

@@ -57,6 +57,10 @@ class WatermarkModule(AEModule):
         mu = self.encode(X)["mu"][:, :n_components]
         return self.decode(self.beside(mu, None)).to(X.dtype)
 
+    def reconstructed(self, X: Tensor, y: Tensor | None = None) -> Tensor:
+        """Reconstruct X with marks."""
+        return self.decode(self.beside(self.encode(X)["mu"], y)).to(X.dtype)
+
     def beside(self, Z: Tensor, y: Tensor | None) -> Tensor:
         """Return the input of the decoder: codes and marks, half a mark for None."""
         if y is None:

@@ -11,7 +11,7 @@ class LossCurveDisplay:
     """The terms of the loss over the epochs.
 
     The losses of adversaries, which neither fall nor rise where they keep the balance,
-    have an axis of their own, to the right.
+    have an axis of their own, to the right, and so have `metrics` of held-out samples.
 
     Parameters
     ----------
@@ -25,6 +25,8 @@ class LossCurveDisplay:
     ax_ : matplotlib Axes
     adversary_ax_ : matplotlib Axes or None
         The axis to the right, if there are adversaries.
+    metric_ax_ : matplotlib Axes or None
+        The axis to the right, if there are metrics.
     figure_ : matplotlib Figure
     lines_ : dict of str to matplotlib Line2D
         The curve of each term.
@@ -79,26 +81,30 @@ class LossCurveDisplay:
         if ax is None:
             _, ax = plt.subplots(layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
-        terms = self._terms()
+        terms, metrics = self._terms(), self._metrics()
         adversaries = [name for name in terms if name.endswith(_ADVERSARIES)]
         self.adversary_ax_ = ax.twinx() if adversaries else None
+        self.metric_ax_ = ax.twinx() if metrics else None
+        axes = dict.fromkeys(terms, (ax, "-"))
+        axes |= dict.fromkeys(adversaries, (self.adversary_ax_, "--"))
+        axes |= dict.fromkeys(metrics, (self.metric_ax_, ":"))
         epochs = [row["epoch"] for row in self.history]
         self.lines_ = {}
-        for i, name in enumerate(terms):
-            adverse = name in adversaries
+        for i, (name, (axis, style)) in enumerate(axes.items()):
             values = [row.get(name, math.nan) for row in self.history]
-            (self.lines_[name],) = (self.adversary_ax_ if adverse else ax).plot(
-                epochs,
-                values,
-                color=f"C{i}",
-                linestyle="--" if adverse else "-",
-                label=name.removesuffix("_loss").replace("_", " "),
+            label = name.removesuffix("_loss").replace("_", " ")
+            (self.lines_[name],) = axis.plot(
+                epochs, values, color=f"C{i}", linestyle=style, label=label
             )
         ax.set(xlabel="epoch", ylabel="loss, nats per sample", title=self.name)
         ax.xaxis.get_major_locator().set_params(integer=True)
         if adversaries:
             self.adversary_ax_.set(ylabel="losses of the adversaries (dashed), nats")
             self.adversary_ax_.set_ylim(bottom=0)
+        if metrics:
+            self.metric_ax_.set(ylabel="metrics of held-out samples (dotted)")
+            if adversaries:  # one axis beside the other
+                self.metric_ax_.spines.right.set_position(("outward", 50))
         ax.legend(handles=list(self.lines_.values()))
         return self
 
@@ -110,3 +116,13 @@ class LossCurveDisplay:
             if name.endswith(("_loss", "_divergence"))
         ]
         return [name for name in names if name != "train_loss"]
+
+    def _metrics(self):
+        """List the metrics of held-out samples."""
+        names = dict.fromkeys(key for row in self.history for key in row)
+        others = ("_loss", "_best")
+        return [
+            name
+            for name in names
+            if name.startswith("valid_") and not name.endswith(others)
+        ]
