@@ -2,8 +2,8 @@
 The convolutional VAE of the tutorials
 ======================================
 
-Two convolutions of stride 2, a code of two numbers, and images of 0 and 1: the whole plane
-of codes can be looked at. Here it is trained on scikit-learn's digits; with
+Two convolutions of stride 2, a code of two numbers, and images of 0 and 1: the whole
+plane of codes can be looked at. Here it is trained on scikit-learn's digits; with
 ``SKVAE_DATA`` in the environment, on MNIST.
 """
 
@@ -47,8 +47,8 @@ vae = VAE(
 print(f"negative ELBO of new images: {-vae.score(X_test):.1f} nats")
 
 # %%
-# Each place of the plane is a code; the decoder draws what belongs there. The places are
-# quantiles of the prior, so that all parts of the picture are equally probable.
+# Each place of the plane is a code; the decoder draws what belongs there. The places
+# are quantiles of the prior, so that all parts of the picture are equally probable.
 
 n = 20 if size == 28 else 12
 quantiles = norm.ppf((np.arange(n) + 0.5) / n)
@@ -66,8 +66,8 @@ ax.set(
 )
 
 # %%
-# A Bernoulli likelihood gives log-odds (``logits=True``), probabilities, the 0 and 1 that
-# are more probable (`threshold`), or draws (``noise=True``).
+# A Bernoulli likelihood gives log-odds (``logits=True``), probabilities, the 0 and 1
+# that are more probable (`threshold`), or draws (``noise=True``).
 
 codes = vae.transform(X_test[:6])
 rows = {

@@ -1052,7 +1052,7 @@ class BaseAutoencoder(
         )
 
     def _decode(self, codes, seed=None, logits=False):
-        """Return means of the likelihood, draws from it if there is a seed, or logits."""
+        """Return means of the likelihood, draws if there is a seed, or logits."""
         data = self._net.decode(codes, self._input_dtype, seed, logits)
         return data.reshape(-1, *self._input_shape)
 
