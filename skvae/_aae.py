@@ -62,7 +62,16 @@ class AAE(BaseAdversarial, adversarial_weight=0.25):
     _module_name = "AAEModule"
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, X_val=None, groups=None):
+    def fit(
+        self,
+        X,
+        y=None,
+        *,
+        X_target=None,
+        X_val=None,
+        X_val_target=None,
+        groups=None,
+    ):
         """Train the networks.
 
         Parameters
@@ -72,7 +81,7 @@ class AAE(BaseAdversarial, adversarial_weight=0.25):
             mark samples without one (-1 does not if `y` holds -1 and 1 only, which is
             read as two classes, with a warning).
         """
-        return self._fit(X, y, X_val, None, groups)
+        return self._fit(X, y, X_val, None, groups, (X_target, X_val_target))
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, classes=None):

@@ -146,7 +146,17 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
         self.unlabelled = unlabelled
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, *, X_val=None, y_val=None, groups=None):
+    def fit(
+        self,
+        X,
+        y,
+        *,
+        X_target=None,
+        X_val=None,
+        X_val_target=None,
+        y_val=None,
+        groups=None,
+    ):
         """Train the networks.
 
         Parameters
@@ -156,7 +166,7 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
         y_val : array-like of shape (n_validation,), default=None
             Their classes, as far as they are known.
         """
-        return self._fit(X, y, X_val, y_val, groups)
+        return self._fit(X, y, X_val, y_val, groups, (X_target, X_val_target))
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None):

@@ -248,7 +248,12 @@ class BaseAutoencoder(
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
-    __metadata_request__fit = {"X_val": True, "groups": True}
+    __metadata_request__fit = {
+        "X_target": True,
+        "X_val": True,
+        "X_val_target": True,
+        "groups": True,
+    }
 
     # Parameters that may be names or objects, whose parameters can be set.
     _examples = {
@@ -343,7 +348,9 @@ class BaseAutoencoder(
                 setattr(cls, name, fit_context(prefer_skip_nested_validation=True)(own))
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, X_val=None, groups=None):
+    def fit(
+        self, X, y=None, *, X_target=None, X_val=None, X_val_target=None, groups=None
+    ):
         """Train the networks.
 
         Parameters
@@ -352,9 +359,14 @@ class BaseAutoencoder(
             A table, or images or volumes in their own shape.
         y : None
             Ignored, with a warning if it looks like images to reconstruct.
+        X_target : array-like of the shape of X, default=None
+            What to make of each sample, in place of the sample itself: clean images of
+            noisy ones, say. Both are standardized by the scale of the targets.
         X_val : array-like of shape (n_validation, ...), default=None
             Held-out samples for `early_stopping`, instead of a share of `X`. Their loss
             is in `history_` in any case.
+        X_val_target : array-like of the shape of X_val, default=None
+            As `X_target`, of `X_val`.
         groups : array-like of shape (n_samples,), default=None
             Samples of one group (one patient, say) stay on one side of the split that
             `early_stopping` makes.
@@ -369,7 +381,7 @@ class BaseAutoencoder(
             If a parameter, the shape or the values of the input are not valid, or if a
             loss stops being finite. The estimator is then as it was before.
         """
-        return self._fit(X, y, X_val, groups=groups)
+        return self._fit(X, y, X_val, groups=groups, targets=(X_target, X_val_target))
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -612,21 +624,22 @@ class BaseAutoencoder(
             self.module_ = self._net.module_
             self.callbacks_ = self._net.callbacks_
 
-    def _fit(self, X, y, X_val=None, y_val=None, groups=None):
+    def _fit(self, X, y, X_val=None, y_val=None, groups=None, targets=(None, None)):
         """Train; what the model learns from `y`, `_labels` says."""
         with self._as_task(X, y, "fit", self.max_iter) as observers:
             plan = self._plan(
                 (X, y),
                 (X_val, y_val),
                 groups,
+                targets=targets,
                 n_epochs=self.max_iter,
                 early_stopping=self.early_stopping,
                 resume=self.warm_start,
             )
             self._carry_out(plan, observers)
-            some = _some_rows(*plan.rows.shape)
+            some = _some_rows(*plan.targets.shape)
             numbers = None if plan.numbers is None else plan.numbers[some]
-            self._compare_with_mean(plan.rows[some], numbers)
+            self._compare_with_mean(plan.rows[some], plan.targets[some], numbers)
             self._diagnose(plan.rows[some])
         return self
 
@@ -694,6 +707,7 @@ class BaseAutoencoder(
         held_out=(None, None),
         groups=None,
         *,
+        targets=(None, None),
         n_epochs=1,
         early_stopping=False,
         resume=True,
@@ -712,16 +726,26 @@ class BaseAutoencoder(
         if rows.dtype.itemsize == 8:
             self._input_dtype = "float64"
         likelihood = self._new_likelihood()
-        check_support(rows, likelihood)
+        pairs, pairs_val = (target is not None for target in targets)
+        if pairs:
+            rows = self._paired(rows, targets[0], likelihood, "X_target")
+        else:
+            check_support(rows, likelihood)
         known = None if earlier is None else self._known_labels()
         labels = self._labels(y, rows, classes, known)
         validation = None
         if X_val is not None:
             X_val, _ = check_rows(self, X_val, reset=False, name="X_val")
-            check_support(X_val, likelihood, name="X_val")
+            if pairs != pairs_val:
+                raise ValueError("Pass `X_val_target` with `X_target` and `X_val`.")
+            if pairs:
+                X_val = self._paired(X_val, targets[1], likelihood, "X_val_target")
+            else:
+                check_support(X_val, likelihood, name="X_val")
             validation = X_val, self._held_out_numbers(y_val, X_val, labels)
-        elif y_val is not None:
-            raise ValueError("`y_val` was given without `X_val`.")
+        elif y_val is not None or pairs_val:
+            name = "X_val_target" if pairs_val else "y_val"
+            raise ValueError(f"`{name}` was given without `X_val`.")
         if groups is not None:
             check_consistent_length(rows, groups)
             groups = number_groups(groups)
@@ -743,6 +767,13 @@ class BaseAutoencoder(
             metrics=self._metrics_of(validation is not None or splits),
             earlier=earlier,
         )
+
+    def _paired(self, rows, target, likelihood, name):
+        """Put what shall come out beside what goes in: (n_samples, 2, n_features)."""
+        target, _ = check_rows(self, target, reset=False, name=name)
+        check_consistent_length(rows, target)
+        check_support(target, likelihood, name)
+        return np.stack([to_numpy(rows), to_numpy(target)], axis=1)
 
     def _metrics_of(self, is_validated):
         """Return functions by name, if there is something to measure."""
@@ -884,10 +915,10 @@ class BaseAutoencoder(
 
     def _find_shares_of_components(self, plan):
         """Measure what share of the variance each component of a code explains."""
-        some = _some_rows(*plan.rows.shape, n_values=2_000_000)
+        some = _some_rows(*plan.targets.shape, n_values=2_000_000)
         rows = plan.rows[some]
         numbers = None if plan.numbers is None else plan.numbers[some]
-        X = to_numpy(rows).astype(np.float64)
+        X = to_numpy(plan.targets[some]).astype(np.float64)
         left = [np.nanmean(np.square(X - np.nanmean(X, axis=0)))]
         for length in range(1, self.n_components_ + 1):
             means = to_numpy(self._means(rows, numbers, length))
@@ -1015,9 +1046,9 @@ class BaseAutoencoder(
             return means
         return binarize(to_numpy(means), threshold, to_numpy(X))
 
-    def _compare_with_mean(self, rows, y):
+    def _compare_with_mean(self, rows, targets, y):
         """Warn if a whole fit is worse than no model at all on some rows."""
-        X = to_numpy(rows).astype(np.float64)
+        X = to_numpy(targets).astype(np.float64)
         X_hat = to_numpy(self._means(rows, y))
         power = self.module_.likelihood.power
         error = np.nanmean(np.abs(X - X_hat.reshape(X.shape)) ** power)

@@ -70,7 +70,17 @@ class SupervisedAAE(ClassDecoder, corruption=0.5, batch_size=64):
     _module_name = "SupervisedAAEModule"
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, *, X_val=None, y_val=None, groups=None):
+    def fit(
+        self,
+        X,
+        y,
+        *,
+        X_target=None,
+        X_val=None,
+        X_val_target=None,
+        y_val=None,
+        groups=None,
+    ):
         """Train the networks.
 
         Parameters
@@ -80,7 +90,7 @@ class SupervisedAAE(ClassDecoder, corruption=0.5, batch_size=64):
         y_val : array-like of shape (n_validation,), default=None
             Their classes; needed with `X_val`.
         """
-        return self._fit(X, y, X_val, y_val, groups)
+        return self._fit(X, y, X_val, y_val, groups, (X_target, X_val_target))
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None):

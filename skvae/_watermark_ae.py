@@ -123,7 +123,17 @@ class WatermarkAE(AE):
         self.channel = channel
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, *, X_val=None, y_val=None, groups=None):
+    def fit(
+        self,
+        X,
+        y,
+        *,
+        X_target=None,
+        X_val=None,
+        X_val_target=None,
+        y_val=None,
+        groups=None,
+    ):
         """Train the networks.
 
         Parameters
@@ -134,7 +144,7 @@ class WatermarkAE(AE):
         y_val : array-like of shape (n_validation, ...), default=None
             Marks of `X_val`.
         """
-        return self._fit(X, y, X_val, y_val, groups)
+        return self._fit(X, y, X_val, y_val, groups, (X_target, X_val_target))
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y):
@@ -290,10 +300,10 @@ class WatermarkAE(AE):
             )
         self.mark_shape_ = shape
         check_consistent_length(rows, y)
-        if not 1 <= self._n_bits <= rows.shape[1]:
+        if not 1 <= self._n_bits <= rows.shape[-1]:
             raise ValueError(
                 f"`y` has marks of {self._n_bits} bits (shape {shape}), but must have "
-                f"from 1 to {rows.shape[1]}, the number of values of an image."
+                f"from 1 to {rows.shape[-1]}, the number of values of an image."
             )
         return Labels(self._marks(y, len(rows)), None, None)
 

@@ -26,8 +26,8 @@ class Inference:
     """Methods of a net that apply its module to rows of data."""
 
     def as_samples(self, rows):
-        """Give flat rows the shape that the networks expect."""
-        return rows.reshape(-1, *self.module_.shift.shape)
+        """Give flat rows, or pairs of them, the shape that the networks expect."""
+        return rows.reshape(*rows.shape[:-1], *self.module_.shift.shape)
 
     def extract(self, rows, names):
         """Return the named layers of flat rows, or prefixes, as a dict of arrays."""

@@ -198,7 +198,7 @@ class Net(Inference, NeuralNet):
         """
         X = self._resident(self.as_samples(rows))
         y = None if y is None else self._resident(y)
-        target = target_of(X, y)
+        target = target_of(self.module_.wanted(X), y)
         datasets = {
             "dataset_train": dataset_of(X, target, index),
             "dataset_valid": None,
@@ -208,7 +208,9 @@ class Net(Inference, NeuralNet):
             X_val, y_val = held_out
             X_val = as_tensor(self.as_samples(X_val))
             held_out = X_val, None if y_val is None else as_tensor(y_val)
-            datasets["dataset_valid"] = Dataset(X_val, target_of(*held_out))
+            datasets["dataset_valid"] = Dataset(
+                X_val, target_of(self.module_.wanted(X_val), held_out[1])
+            )
         crew = current_crew()
         if crew is not None and can_stack(self) and not metrics:
             training = Training(self, X, y, index, held_out, epochs, stopping)
@@ -397,7 +399,7 @@ class Net(Inference, NeuralNet):
     def _watched_step(self, data, **kwargs):
         """Take a step before the eyes of skorch's callbacks."""
         X, y = data[None]
-        batch = X, target_of(X, y)
+        batch = X, target_of(self.module_.wanted(X), y)
 
         def on_gradient():
             self.notify(
@@ -439,7 +441,7 @@ class Net(Inference, NeuralNet):
             rows = slice(start, start + self.batch_size)
             samples = self._move(X[rows], copy=not self.self_contained)
             labels = None if y is None else self._move(y[rows])
-            batch = samples, target_of(samples, labels)
+            batch = samples, target_of(self.module_.wanted(samples), labels)
             if watched:
                 self.notify("on_batch_begin", batch=batch, training=False)
             loss = self.module_.held_out_loss(samples, labels, noise=noise)
@@ -452,7 +454,8 @@ class Net(Inference, NeuralNet):
         """Record what metrics say of held-out samples and their reconstructions."""
         data = [X] if y is None else [X, y]
         X_hat = self.apply(self.module_.reconstructed, *data)
-        X, X_hat = (to_numpy(part).reshape(len(X), -1) for part in (X, X_hat))
+        wanted = self.module_.wanted(X)
+        X, X_hat = (to_numpy(part).reshape(len(X), -1) for part in (wanted, X_hat))
         for name, metric in metrics.items():
             self.history.record(f"valid_{name}", float(metric(X, X_hat)))
 

@@ -85,6 +85,7 @@ class Plan:
     layers : list of str
         Layers that the net must have.
     rows : ndarray or Tensor of shape (n_samples, n_features)
+        Or (n_samples, 2, n_features): what is encoded, and what is to come out of it.
     labels : Labels or None
     held_out : tuple (rows, numbers of the classes or None) or None
         What to validate on.
@@ -125,6 +126,11 @@ class Plan:
     def numbers(self):
         """Return the numbers of the classes of `rows`, None without labels."""
         return None if self.labels is None else self.labels.numbers
+
+    @property
+    def targets(self):
+        """Return what is reconstructed, of shape (n_samples, n_features)."""
+        return self.rows if self.rows.ndim == 2 else self.rows[:, 1]
 
     def key(self):
         """Hash all that decides the result."""

@@ -187,7 +187,7 @@ def structure_of(training):
         tuple(net.module_.phases()),
         (net.batch_size, str(net.device), len(net.history)),
         (math.ceil(len(index[None]) / net.batch_size), *map(str, index)),
-        (training.y is None, training.held_out is None),
+        (training.X.dim(), training.y is None, training.held_out is None),
     )
 
 

@@ -92,10 +92,10 @@ def _train(plan, observers):
 
 def _new(plan, index):
     """Build a net for the scale of the samples that it is trained on."""
-    shift, spread = np.zeros(plan.rows.shape[1]), 1.0
+    shift, spread = np.zeros(plan.rows.shape[-1]), 1.0
     if plan.recipe.standardizes:
         unscaled = plan.recipe.arguments["likelihood"].unscaled
-        shift, spread = location_and_spread(plan.rows, index, unscaled)
+        shift, spread = location_and_spread(plan.targets, index, unscaled)
     shift = shift.reshape(plan.recipe.sample_shape)
     return _built(plan.recipe, plan.seed, shift, spread, plan.callbacks)
 

@@ -449,7 +449,8 @@ class AAEClassifierModule(AAEClustererModule):
 
     def _logits_of_labelled(self, X: Tensor) -> Tensor:
         """Return logits of the classes among samples as the labelled ones are."""
-        logits: Tensor = self.proba[0](self.encoder(self._to_encode(X)).flatten(1))
+        hidden = self.encoder(self._to_encode(self.given(X))).flatten(1)
+        logits: Tensor = self.proba[0](hidden)
         return logits + self._label_log_odds
 
 

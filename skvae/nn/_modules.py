@@ -107,6 +107,14 @@ class AEModule(nn.Module):
         whole: Tensor = self(X)
         return whole
 
+    def given(self, X: Tensor) -> Tensor:
+        """Return what is encoded: the first of each pair, if samples come in pairs."""
+        return X[:, 0] if X.dim() > self.shift.dim() + 1 else X
+
+    def wanted(self, X: Tensor) -> Tensor:
+        """Return what is reconstructed: the second of each pair, if there are any."""
+        return X[:, 1] if X.dim() > self.shift.dim() + 1 else X
+
     @property
     def code_sizes(self) -> dict[str, int]:
         """Map the names of the parameters of the code to their sizes."""
@@ -210,7 +218,8 @@ class AEModule(nn.Module):
         ----------
         phase : str
             A key of `phases`.
-        X : Tensor of shape (n_samples, *sample_shape)
+        X : Tensor of shape (n_samples, *sample_shape) or (n_samples, 2, *sample_shape)
+            Samples, or pairs of what is encoded and what is to come out of it.
         y : Tensor of shape (n_samples,), int64, or None
             Numbers of the classes, -1 where they are not known.
         noise : Noise or None
@@ -278,7 +287,7 @@ class AEModule(nn.Module):
 
     def _nll_by(self, head: Any, Z: Tensor, X: Tensor) -> Tensor:
         """Return the negative log-likelihood of the values that there are."""
-        raw = head.decoder(Z)
+        X, raw = self.wanted(X), head.decoder(Z)
         nll: Tensor
         if self.has_gaps:
             gaps = X.isnan()
@@ -290,6 +299,7 @@ class AEModule(nn.Module):
 
     def _corrupted(self, X: Tensor, noise: Noise) -> Tensor:
         """Corrupt the encoder's input in training."""
+        X = self.given(X)
         if self.corruption is None or not self.training:
             return X
         return self._changed(self.corruption, X, noise)
@@ -331,7 +341,7 @@ class AEModule(nn.Module):
         self, X: Tensor, names: Collection[str] | None = None
     ) -> dict[str, Tensor]:
         """Encode standardized data."""
-        hidden = self.encoder(self._to_encode(X)).flatten(1)
+        hidden = self.encoder(self._to_encode(self.given(X))).flatten(1)
         names = self._code_sizes if names is None else names
         return {name: getattr(self, name)(hidden) for name in names}
 
