@@ -625,8 +625,8 @@ def warn_of_target(estimator, y, rows):
         return  # X itself, which is what is reconstructed
     warnings.warn(
         f"`y` has the shape of X and is ignored: {type(estimator).__name__} learns to "
-        "reconstruct X, not to turn X into `y`. Leave `y` out, or pass it as `X_target`. "
-        "For a denoiser, AE(corruption=...) on clean X will do.",
+        "reconstruct X, not to turn X into `y`. Leave `y` out, or pass it as "
+        "`X_target`. For a denoiser, AE(corruption=...) on clean X will do.",
         UserWarning,
         stacklevel=7,
     )

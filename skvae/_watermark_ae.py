@@ -182,7 +182,7 @@ class WatermarkAE(AE):
 
         Returns
         -------
-        proba : ndarray of shape (n_samples, *mark_shape), float32
+        proba : ndarray of shape (n_samples, ...), float32
         """
         check_is_fitted(self)
         rows, _ = check_rows(self, X, reset=False)
@@ -202,7 +202,7 @@ class WatermarkAE(AE):
 
         Returns
         -------
-        y : ndarray of shape (n_samples, *mark_shape), int64
+        y : ndarray of shape (n_samples, ...), int64
         """
         return binarize(self.predict_proba(X), threshold).astype(np.int64)
 
