@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 
 from skvae import AE
 from skvae.outlier import ReconstructionOutlierDetector
+from skvae.plot import FeatureScoreDisplay
 
 X, y = load_digits().images / 16, load_digits().target
 zeros, others = X[y == 0], X[y != 0]
@@ -42,17 +43,8 @@ for name, values in scores.items():
 ax.axvline(detector.offset_, color="black", linestyle="--", label="threshold")
 ax.set(xlabel="score (unusual images on the left)", yticks=[], ylabel="density")
 ax.legend()
-axes = below.subplots(2, 6)
-axes[0, 0].set_title("most unusual", fontsize=9)
-axes[0, -1].set_title("least unusual", fontsize=9)
-for column, image, errors in zip(
-    axes.T, shown, detector.score_features(shown), strict=True
-):
-    column[0].imshow(image, cmap="gray_r", vmin=0, vmax=1)
-    column[1].imshow(errors, cmap="magma", vmin=0, vmax=0.5)
-for ax in axes.flat:
-    ax.set(xticks=[], yticks=[])
-axes[0, 0].set_ylabel("image")
-axes[1, 0].set_ylabel("squared\nerror")
+display = FeatureScoreDisplay.from_estimator(detector, shown, figure=below)
+display.axes_[0, 0].set_title("most unusual", fontsize=9)
+display.axes_[0, -1].set_title("least unusual", fontsize=9)
 
 plt.show()
