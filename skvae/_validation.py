@@ -270,6 +270,12 @@ def _check_finite(rows, estimator, name):
     if probe < largest:
         return
     allow_nan = get_tags(estimator).input_tags.allow_nan
+    if not allow_nan and hasattr(estimator, "missing_values") and _has_nan(rows):
+        raise ValueError(
+            f"Input {name} contains NaN. To leave missing values out, set "
+            f"missing_values='mask' in {type(estimator).__name__}; to fill them first, "
+            "take SimpleImputer or skvae.impute.AutoencoderImputer."
+        )
     assert_all_finite(
         rows,
         allow_nan=allow_nan,
@@ -284,10 +290,15 @@ def _check_finite(rows, estimator, name):
         )
 
 
+def _has_nan(rows):
+    """Tell whether values are missing."""
+    return math.isnan(float(rows.min()))
+
+
 def extremes(rows):
     """Return the smallest and the largest value, apart from NaN."""
     low, high = float(rows.min()), float(rows.max())
-    if math.isnan(low):
+    if _has_nan(rows):
         values = to_numpy(rows)
         low = float(np.fmin.reduce(values, axis=None))
         high = float(np.fmax.reduce(values, axis=None))

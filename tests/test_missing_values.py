@@ -92,7 +92,7 @@ def test_a_stacked_search_is_that_of_single_fits(digits):
 
 def test_what_no_model_can_use_is_refused(digits):
     X, _ = with_gaps(digits[0][:40].reshape(40, -1))
-    with pytest.raises(ValueError, match="contains NaN"):
+    with pytest.raises(ValueError, match=r"contains NaN.* missing_values='mask' in AE"):
         AE().fit(X)
     with pytest.raises(ValueError, match="infinity"):
         AE(**FIT).fit(np.where(np.isnan(X), np.inf, X))

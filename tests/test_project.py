@@ -20,6 +20,7 @@ import skvae.model_selection
 import skvae.nn
 import skvae.outlier
 import skvae.plot
+import skvae.preprocessing
 import skvae.radiomics
 import skvae.report
 
@@ -40,7 +41,7 @@ FLOORS = [
         "_watermark_ae",
     },
     {"inspection", "model_selection", "outlier", "plot", "report", "_search"}
-    | {"hashing", "impute", "metrics"},
+    | {"hashing", "impute", "metrics", "preprocessing"},
 ]
 PACKAGES = {"_engine", "dicom", "nn", "plot", "report"}
 # Who alone may import what.
@@ -124,7 +125,14 @@ def test_importing_the_package_loads_no_torch():
 
 
 PUBLIC = [skvae, skvae.dicom, skvae.model_selection, skvae.nn, skvae.radiomics]
-PUBLIC += [skvae.hashing, skvae.impute, skvae.outlier, skvae.plot, skvae.report]
+PUBLIC += [
+    skvae.preprocessing,
+    skvae.hashing,
+    skvae.impute,
+    skvae.outlier,
+    skvae.plot,
+    skvae.report,
+]
 
 
 def public_classes():
