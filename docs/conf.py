@@ -33,6 +33,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "capture_repr": (),
     "abort_on_example_error": True,
+    "parallel": 2,  # examples at a time; most of them use one core
 }
 warnings.filterwarnings("ignore", message=".*non-interactive")
 

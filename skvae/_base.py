@@ -1075,8 +1075,8 @@ class BaseAutoencoder(
         """Return the mean of all values of rows, given those that there are."""
         return to_numpy(self.reconstruct(rows))
 
-    def _conditional_draws(self, rows, n_draws, rng):
-        """Draw all values of rows, given those that there are."""
+    def _conditional_draws(self, rows, n_draws, seeds):
+        """Draw all values of rows, given those that there are, once for each seed."""
         raise ValueError(
             f"{type(self).__name__} has no posterior to draw missing values from. "
             "Take a VAE, or sample_posterior=False."

@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseAutoencoder
 from ._documentation import inherit_documentation
-from ._random import draw_seed, row_noise
+from ._random import child_seed, row_noise
 from ._validation import (
     arguments_of,
     at_least,
@@ -175,13 +175,19 @@ class VAE(BaseAutoencoder):
         means = self._net.apply(self.module_.imputed, samples, noise, dtype="float64")
         return to_numpy(means).reshape(len(rows), -1)
 
-    def _conditional_draws(self, rows, n_draws, rng):
-        noise = self._noise_of(rows, n_draws)
-        uniform = rng.random_sample((len(rows), n_draws)).astype(np.float32)
-        samples = self._net.as_samples(rows)
-        codes = self._net.apply(self.module_.resampled, samples, noise, uniform)
-        draws = self._net.decode(codes, "float64", seed=draw_seed(rng))
-        return to_numpy(draws).reshape(len(rows), -1)
+    def _conditional_draws(self, rows, n_draws, seeds):
+        uniform = [np.random.default_rng(seed).random(len(rows)) for seed in seeds]
+        codes = self._net.apply(
+            self.module_.resampled,
+            self._net.as_samples(rows),
+            self._noise_of(rows, n_draws),
+            np.stack(uniform, axis=1).astype(np.float32),
+        )
+        drawn = [
+            self._net.decode(codes[:, i], "float64", child_seed(seed, 1))
+            for i, seed in enumerate(seeds)
+        ]
+        return np.stack([to_numpy(each).reshape(len(rows), -1) for each in drawn])
 
     def _noise_of(self, rows, n_draws):
         shape = (n_draws, *self._net.layer_names["mu"])

@@ -6,12 +6,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._documentation import DocumentedMixin
 from ._pipelines import autoencoder_in, back_from_autoencoder, before_autoencoder
-from ._random import draw_seed
+from ._random import child_seed, draw_seed
 from ._vae import VAE
 from ._validation import (
     HasMethods,
@@ -170,7 +169,7 @@ class AutoencoderImputer(
         """
         if self.sample_posterior:
             return self.draw(X, 1)[0]
-        return self._filled(X, "_conditional_means")
+        return self._filled(X, 1, lambda model, rows: [self._means(model, rows)])[0]
 
     def draw(self, X, n_imputations=5, *, random_state=None):
         """Fill the missing values several times, each time by draws (a `VAE` only).
@@ -194,11 +193,13 @@ class AutoencoderImputer(
             raise ValueError(
                 f"`n_imputations` must be an int >= 1, got {n_imputations!r}."
             )
-        rng = check_random_state(self._seed if random_state is None else random_state)
-        filled = [
-            self._filled(X, "_conditional_draws", rng) for _ in range(n_imputations)
-        ]
-        return np.stack(filled)
+        first = self._seed if random_state is None else draw_seed(random_state)
+        seeds = [child_seed(first, i) for i in range(n_imputations)]
+
+        def draws(model, rows):
+            return model._conditional_draws(rows, self.n_draws, seeds)
+
+        return self._filled(X, n_imputations, draws)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -213,20 +214,39 @@ class AutoencoderImputer(
         vae = VAE(20, architecture=MLP((128,)), max_iter=300, random_state=self._seed)
         return make_pipeline(StandardScaler(), vae)
 
-    def _filled(self, X, by, *rng):
+    def _means(self, model, rows):
+        return model._conditional_means(rows, self.n_draws)
+
+    def _filled(self, X, n_fillings, values_of):
+        """Fill the gaps of samples by each of the values that a function gives.
+
+        Returns
+        -------
+        X_filled : ndarray of shape (n_fillings, n_samples, ...)
+        """
         check_is_fitted(self)
         rows, shape = check_rows(self, X, reset=False)
-        whole = to_numpy(rows).copy()
+        whole = to_numpy(rows)
         gaps = np.isnan(whole)
         some = np.flatnonzero(gaps.any(axis=1))
-        for start in range(0, len(some), _AT_A_TIME):
-            taken = some[start : start + _AT_A_TIME]
-            samples = whole[taken].reshape(-1, *shape)
-            given, model = before_autoencoder(self.estimator_, samples)
-            given, _ = check_rows(model, given, reset=False)
-            values = getattr(model, by)(given, self.n_draws, *rng)
-            values = values.reshape(-1, *model._input_shape)
-            values = to_numpy(back_from_autoencoder(self.estimator_, values))
-            values = values.reshape(len(taken), -1)
-            whole[taken] = np.where(gaps[taken], values, whole[taken])
-        return whole.reshape(-1, *shape)
+        filled = np.repeat(whole[None], n_fillings, axis=0)
+        for batch in np.array_split(some, len(some) // _AT_A_TIME + 1):
+            if len(batch):
+                values = self._values(whole[batch].reshape(-1, *shape), values_of)
+                filled[:, batch] = np.where(gaps[batch], values, whole[batch])
+        return filled.reshape(len(filled), -1, *shape)
+
+    def _values(self, samples, values_of):
+        """Return fillings of whole samples, as rows in the units of the data."""
+        given, model = before_autoencoder(self.estimator_, samples)
+        given, _ = check_rows(model, given, reset=False)
+        return np.stack(
+            [
+                to_numpy(
+                    back_from_autoencoder(
+                        self.estimator_, values.reshape(-1, *model._input_shape)
+                    )
+                ).reshape(len(samples), -1)
+                for values in values_of(model, given)
+            ]
+        )

@@ -164,6 +164,7 @@ def test_draws_vary_as_values_do(line):
         deviation[gaps].mean(), rel=0.05
     )
     assert_array_equal(imputer.draw(X, 2), draws[:2])
+    assert_array_equal(imputer.draw(whole, 2), np.stack([whole, whole]))
     assert (imputer.draw(X, 1, random_state=1) != draws[:1])[:, gaps].all()
 
 

@@ -457,24 +457,25 @@ class VAEModule(AEModule):
         return mean
 
     def resampled(self, X: Tensor, noise: Tensor, uniform: Tensor) -> Tensor:
-        """Draw a code of each sample from the posterior, by importance resampling.
+        """Draw codes from the posterior, by importance resampling.
 
         Parameters
         ----------
         X : Tensor of shape (n_samples, *sample_shape)
         noise : Tensor of shape (n_samples, n_draws, n_components)
-            Standard normal; one of these draws is picked.
-        uniform : Tensor of shape (n_samples, n_draws)
+            Standard normal; codes are picked among these draws.
+        uniform : Tensor of shape (n_samples, n_codes)
             Of values in [0, 1).
 
         Returns
         -------
-        Z : Tensor of shape (n_samples, n_components)
+        Z : Tensor of shape (n_samples, n_codes, n_components)
         """
         draws, log_weights = zip(*self._weighted_draws(X, noise), strict=True)
-        gumbel = -torch.log(-torch.log1p(-uniform))  # its maximum picks by weight
-        picked = (torch.stack(log_weights, 1) + gumbel).argmax(1)
-        return torch.stack(draws, 1)[torch.arange(len(picked)), picked]
+        bounds = torch.stack(log_weights, 1).softmax(1).cumsum(1)[:, :-1].contiguous()
+        picked = torch.searchsorted(bounds, uniform.contiguous(), right=True)
+        codes = torch.stack(draws, 1)
+        return codes.gather(1, picked[..., None].expand(-1, -1, codes.shape[2]))
 
     def _weighted_draws(
         self, X: Tensor, noise: Tensor
