@@ -26,7 +26,7 @@ class TableEncoder(DocumentedMixin, TransformerMixin, BaseEstimator):
         Values of each categorical column.
     n_features_in_ : int
         Number of columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names.
 
     See Also
