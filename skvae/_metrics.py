@@ -118,14 +118,20 @@ def _bits(values, name):
     return values.astype(bool)
 
 
-def _of_bits(score):
-    return lambda X, X_hat: score(binarize(X), binarize(X_hat))
+def _of_values(score):
+    """Let a score see the values that there are only."""
+
+    def scored(X, X_hat):
+        there = ~np.isnan(X)
+        return float(score(X[there], X_hat[there]))
+
+    return scored
 
 
 METRICS = {
-    "accuracy": _of_bits(lambda X, X_hat: float((X_hat == X).mean())),
-    "dice": _of_bits(dice_score),
-    "mean_squared_error": lambda X, X_hat: float(np.square(X - X_hat).mean()),
+    "accuracy": _of_values(lambda X, X_hat: (binarize(X) == binarize(X_hat)).mean()),
+    "dice": _of_values(lambda X, X_hat: dice_score(binarize(X), binarize(X_hat))),
+    "mean_squared_error": _of_values(lambda X, X_hat: np.square(X - X_hat).mean()),
 }
 
 

@@ -142,6 +142,11 @@ class TableEncoder(DocumentedMixin, TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"X must have shape (n_samples, {len(names)}), got {X.shape}."
             )
+        if np.isnan(X).any():
+            raise ValueError(
+                "X contains NaN, which is no value of a table. Fill missing values "
+                "first, as by `reconstruct` of a model with missing_values='mask'."
+            )
         ends = np.cumsum([self._width(name) for name in self.feature_names_in_])
         parts = np.split(X, ends[:-1], axis=1)
         return pd.DataFrame(

@@ -177,3 +177,18 @@ def test_metrics_have_an_axis_of_their_own(binary):
     assert set(lines) == {"valid dice", "valid accuracy"}
     values = [row["valid_dice"] for row in aae.history_]
     assert_array_equal(lines["valid dice"].get_ydata(), values)
+
+
+def test_missing_values_have_no_part_in_metrics(binary):
+    X, _ = binary
+    gaps = np.random.default_rng(0).random(X.shape) < 0.3
+    X = np.where(gaps, np.nan, X)
+    ae = AE(missing_values="mask", metrics=["dice", "mean_squared_error"], **FIT)
+    ae.fit(X, X_val=X)
+    X_hat = ae.reconstruct(X)
+    dice = dice_score(X[~gaps], binarize(X_hat[~gaps]))
+    assert ae.history_[-1]["valid_dice"] == pytest.approx(dice, abs=1e-3)
+    error = np.square(X_hat - X)[~gaps].mean()
+    assert ae.history_[-1]["valid_mean_squared_error"] == pytest.approx(error, rel=1e-3)
+    scorer = reconstruction_scorer("mean_squared_error")
+    assert scorer(ae, X) == pytest.approx(-error, rel=1e-3)

@@ -107,3 +107,5 @@ def test_tables_that_can_not_be_encoded(table):
         encoder.transform(table.assign(site="brain"))
     with pytest.raises(ValueError, match=r"shape \(n_samples, 9\), got \(3, 2\)"):
         encoder.inverse_transform(np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="X contains NaN, which is no value"):
+        encoder.inverse_transform(np.full((1, 9), np.nan))
