@@ -34,3 +34,11 @@ def back_from_autoencoder(estimator, X):
     if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
         X = estimator[:-1].inverse_transform(X)
     return X
+
+
+def adopt_features(tool, estimator):
+    """Let a tool know the features that its fitted estimator knows, and no others."""
+    for name in ("n_features_in_", "feature_names_in_"):
+        vars(tool).pop(name, None)
+        if hasattr(estimator, name):
+            setattr(tool, name, getattr(estimator, name))

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._ae import AE
 from ._documentation import DocumentedMixin
-from ._pipelines import autoencoder_in
+from ._pipelines import adopt_features, autoencoder_in
 from ._random import draw_seed
 from ._validation import HasMethods, StrOptions, at_least, fit_context, is_count
 
@@ -133,10 +133,7 @@ class SemanticHasher(
         codes = _as_numpy(estimator.fit(X, y).transform(X))
         self._check_size(codes)
         self.estimator_ = estimator
-        for name in ("n_features_in_", "feature_names_in_"):
-            vars(self).pop(name, None)
-            if hasattr(estimator, name):
-                setattr(self, name, getattr(estimator, name))
+        adopt_features(self, estimator)
         if self.method == "threshold":
             self._shift = np.median(codes, axis=0)
             self._axes = np.eye(codes.shape[1])

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._ae import AE
 from ._documentation import DocumentedMixin
-from ._pipelines import autoencoder_in, before_autoencoder
+from ._pipelines import adopt_features, autoencoder_in, before_autoencoder
 from ._random import draw_seed
 from ._search import stacked_training
 from ._validation import (
@@ -181,10 +181,7 @@ class ReconstructionOutlierDetector(DocumentedMixin, OutlierMixin, BaseEstimator
             )
         self._models = [model for *model, _ in results]
         self.estimators_ = [model for model, _ in self._models]
-        for name in ("n_features_in_", "feature_names_in_"):
-            vars(self).pop(name, None)
-            if hasattr(self.estimators_[0], name):
-                setattr(self, name, getattr(self.estimators_[0], name))
+        adopt_features(self, self.estimators_[0])
         self._center, self._scale = _center_and_deviation(measures)
         self.calibration_scores_ = self._scores(measures)
         self.offset_ = self._threshold()
