@@ -128,9 +128,9 @@ class BaseAutoencoder(
         codes robust. Held-out samples and `transform` see no corruption.
     missing_values : {"error", "mask"}, default="error"
         What NaN in `X` means: an error, or a missing value. Those of "mask" are left
-        out of the loss and of all scores; the encoder gets the mean of the feature in
-        their place, and beside the data which values there are (of images, as further
-        channels). `reconstruct` fills them. ``corruption=skvae.nn.Masking()`` hides
+        out of the loss and of all scores; the encoder gets 0 in their place (the mean of
+        the feature, where data are standardized), and beside the data which values
+        there are (of images, as further channels). `reconstruct` fills them. ``corruption=skvae.nn.Masking()`` hides
         more values in training, which teaches the model to fill them;
         `skvae.impute.AutoencoderImputer` does that.
     layer : str or list of str, default="mu"
