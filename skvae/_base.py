@@ -128,11 +128,11 @@ class BaseAutoencoder(
         codes robust. Held-out samples and `transform` see no corruption.
     missing_values : {"error", "mask"}, default="error"
         What NaN in `X` means: an error, or a missing value. Those of "mask" are left
-        out of the loss and of all scores; the encoder gets 0 in their place (the mean of
-        the feature, where data are standardized), and beside the data which values
-        there are (of images, as further channels). `reconstruct` fills them. ``corruption=skvae.nn.Masking()`` hides
-        more values in training, which teaches the model to fill them;
-        `skvae.impute.AutoencoderImputer` does that.
+        out of the loss and of all scores. The encoder gets 0 in their place (the mean
+        of the feature, where data are standardized), and beside the data which values
+        there are (of images, as further channels). `reconstruct` fills them.
+        ``corruption=skvae.nn.Masking()`` hides more values in training, which teaches
+        the model to fill them; `skvae.impute.AutoencoderImputer` does that.
     layer : str or list of str, default="mu"
         What `transform` returns: "mu", "z" (where the code has no variance, the same)
         or any other key of `layer_names_`. "mu[:4]" is the first four values of a
