@@ -1,4 +1,5 @@
 import numpy as np
+from scipy.special import expit
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
@@ -187,7 +188,7 @@ class WatermarkAE(AE):
         check_is_fitted(self)
         rows, _ = check_rows(self, X, reset=False)
         read = self._net.apply(self.module_.read, self._net.as_samples(rows))
-        proba = 1 / (1 + np.exp(-to_numpy(read)))
+        proba = expit(to_numpy(read))
         return proba.reshape(-1, *self.mark_shape_)
 
     def predict(self, X, *, threshold=0.5):

@@ -29,6 +29,8 @@ class _Network(DocumentedMixin, BaseEstimator):
 class _Architecture(_Network):
     # What is built here draws from no global random state and never changes its input.
     self_contained = True
+    # Whether networks have linear paths, which are set to principal axes at first.
+    begins_as_pca = False
 
 
 class MLP(_Architecture):
@@ -44,6 +46,13 @@ class MLP(_Architecture):
     dropout : float, default=0.0
         Share of the hidden values set to zero in each training step. More of it
         regularizes more.
+    init : {"random", "pca"}, default="random"
+        How the networks begin. "pca" adds a linear map beside the hidden layers of
+        encoder and decoder, and sets it to the principal axes of the training data (of
+        20,000 samples at most); what the layers give is zero at first. Training goes on
+        from what PCA knows, which pays where samples are few. A `VAE` begins as
+        probabilistic PCA (Tipping and Bishop 1999,
+        https://doi.org/10.1111/1467-9868.00196).
 
     Examples
     --------
@@ -56,12 +65,24 @@ class MLP(_Architecture):
         "hidden_layer_sizes": _WIDTHS,
         "activation": [_ACTIVATION],
         "dropout": _DROPOUT,
+        "init": [StrOptions({"random", "pca"})],
     }
 
-    def __init__(self, hidden_layer_sizes=(256, 128), activation="silu", dropout=0.0):
+    def __init__(
+        self,
+        hidden_layer_sizes=(256, 128),
+        activation="silu",
+        dropout=0.0,
+        init="random",
+    ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.dropout = dropout
+        self.init = init
+
+    @property
+    def begins_as_pca(self):
+        return self.init == "pca"
 
     def encoder(self, sample_shape):
         """Build the encoder.
@@ -115,7 +136,7 @@ class MLP(_Architecture):
     def _arguments(self):
         self._validate_params()
         hidden = check_widths("hidden_layer_sizes", self.hidden_layer_sizes)
-        return hidden, self.activation, self.dropout
+        return hidden, self.activation, self.dropout, self.begins_as_pca
 
 
 class _Convolutional(_Architecture):

@@ -42,6 +42,7 @@ LAYERS = {
 ARCHITECTURES = {
     "mlp": MLP(),
     "linear": MLP(hidden_layer_sizes=()),
+    "pca": MLP(hidden_layer_sizes=(32,), init="pca"),
     "dropout": MLP(hidden_layer_sizes=(32,), activation="relu", dropout=0.2),
     "conv": Conv(channels=(4, 8), dense=16),
     "pooled": Conv(channels=(4,), kernel_size=2, downsample="max_pool", dense=None),

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.decomposition import PCA
 from torch import nn
 
 from skvae import AE, MLP, VAE, Conv, ResNet
@@ -28,12 +29,51 @@ def shapes_of(network, kind):
 
 @pytest.mark.filterwarnings("ignore:Convolutions take each row")
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("architecture", [MLP(), MLP(()), *CONVOLUTIONS], ids=str)
+@pytest.mark.parametrize(
+    "architecture", [MLP(), MLP(()), MLP(init="pca"), *CONVOLUTIONS], ids=str
+)
 def test_samples_of_any_shape_decode_to_their_own(architecture, shape):
     X = np.random.default_rng(0).random((5, *shape)).astype(np.float32)
     model = AE(2, architecture=architecture, max_iter=1, random_state=0).fit(X)
     assert model.reconstruct(X).shape == X.shape
     assert model.sample(2).shape == (2, *shape)
+
+
+@pytest.mark.parametrize("hidden", [(), (16,)])
+@pytest.mark.parametrize("options", [{}, {"ordered": True}, {"missing_values": "mask"}])
+def test_networks_begin_as_pca(hidden, options, digits):
+    X = digits[0].reshape(-1, 64)
+    pca = PCA(6).fit(X)
+    architecture = MLP(hidden, init="pca")
+    untrained = {"learning_rate": 1e-12, "max_iter": 1, "random_state": 0}
+    ae = AE(6, architecture=architecture, **untrained, **options).fit(X)
+    assert_allclose(ae.transform(X).std(axis=0), 1, rtol=1e-4)
+    expected = pca.inverse_transform(pca.transform(X))
+    assert_allclose(ae.reconstruct(X), expected, atol=1e-4)
+    vae = VAE(6, architecture=architecture, **untrained, **options).fit(X)
+    if not options:  # the bound is tight for linear decoders (Tipping and Bishop 1999)
+        assert vae.score(X) == pytest.approx(pca.score(X), abs=0.05)
+
+
+def test_networks_that_begin_as_pca_go_on_to_learn(digits):
+    X = digits[0].reshape(-1, 64)
+    pca = PCA(4).fit(X[:150])
+    architecture = MLP((32,), init="pca")
+    ae = AE(4, architecture=architecture, batch_size=32, max_iter=50, random_state=0)
+    errors = [
+        np.square(decoded - X[150:]).mean()
+        for decoded in (
+            ae.fit(X[:150]).reconstruct(X[150:]),
+            pca.inverse_transform(pca.transform(X[150:])),
+        )
+    ]
+    assert errors[0] < 0.9 * errors[1]
+
+
+def test_fewer_samples_than_components_begin_as_pca(digits):
+    X, _ = digits
+    few = AE(8, architecture=MLP(init="pca"), max_iter=2, random_state=0).fit(X[:5])
+    assert np.isfinite(few.transform(X)).all()
 
 
 def test_spatial_dims_says_how_to_read_a_shape():

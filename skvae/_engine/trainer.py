@@ -4,16 +4,21 @@ import copy
 import warnings
 
 import numpy as np
+from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
 
 from .. import nn
 from .._cache import CacheWarning, remember
 from .._random import child_seed
 from .._trees import pack, unpack
-from .._validation import check_layers, location_and_spread
+from .._validation import check_layers, location_and_spread, to_numpy
 from .build import build_module, lent_globals
 from .crew import current_crew
 from .net import Net
+from .rows import as_tensor
 from .stopping import EarlyStopping
+
+_ENOUGH_FOR_PCA = 20_000  # samples
 
 
 def trained(plan, folder, observers):
@@ -97,7 +102,28 @@ def _new(plan, index):
         unscaled = plan.recipe.arguments["likelihood"].unscaled
         shift, spread = location_and_spread(plan.targets, index, unscaled)
     shift = shift.reshape(plan.recipe.sample_shape)
-    return _built(plan.recipe, plan.seed, shift, spread, plan.callbacks)
+    net = _built(plan.recipe, plan.seed, shift, spread, plan.callbacks)
+    if getattr(plan.recipe.architecture, "begins_as_pca", False):
+        _begin_as_pca(net, plan.targets, index)
+    return net
+
+
+def _begin_as_pca(net, rows, index):
+    """Set the networks to the principal axes of what is to be reconstructed."""
+    module = net.module_
+    if len(index) > _ENOUGH_FOR_PCA:
+        index = index[np.linspace(0, len(index) - 1, _ENOUGH_FOR_PCA).astype(int)]
+    X = to_numpy(module.standardized(net.as_samples(as_tensor(rows[index]))))
+    X = X.reshape(len(index), -1).astype(np.float64)
+    mean = np.nanmean(X, axis=0)
+    X = np.where(np.isnan(X), 0, X - mean)
+    n_axes = min(module.n_components, *X.shape)
+    with threadpool_limits(1):
+        pca = PCA(n_axes, random_state=net.seed % 2**32).fit(X)
+    codes = pca.transform(X)
+    residuals = np.square(X - pca.inverse_transform(codes)).mean(axis=0)
+    parts = mean, pca.components_, codes.var(axis=0), residuals
+    module.begin_as_pca(*(as_tensor(part.astype(np.float32)) for part in parts))
 
 
 def _built(recipe, seed, shift, spread, callbacks):

@@ -16,6 +16,8 @@ from ._parameters import Parameterized, is_positive, register_numbers
 _SCALE_SPEED = 10.0
 # In units of the spread of the data. A perfect fit would run to a scale of zero.
 _LOG_MIN_SCALE = math.log(1e-3)
+# A scale that begins lower than what new samples show would hold back the training.
+_SMALLEST_BEGIN = 0.05
 
 
 class Likelihood(Parameterized, nn.Module):
@@ -60,8 +62,22 @@ class Likelihood(Parameterized, nn.Module):
     def __init__(self) -> None:
         super().__init__()  # nn.Module's own signature would hide that there are none
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether the decoder's output is the mean itself."""
+        return type(self).mean is Likelihood.mean
+
     def build(self, sample_shape: Sequence[int], spread: float) -> None:
         """Make trained parameters, now that the shape and spread of X are known."""
+
+    def begin_at(self, variances: Tensor) -> None:
+        """Set a trained scale to what is known of it before the training.
+
+        Parameters
+        ----------
+        variances : Tensor of shape (n_features,)
+            Of what the decoder leaves, in units of the standardized data.
+        """
 
     def check(self, rows: np.ndarray) -> None:
         """Raise a ValueError if data, as they came, can't be of this likelihood.
@@ -168,6 +184,16 @@ class _LocationScale(Likelihood):
         # A smooth floor: below a clamp, no gradient would lead the scale up again.
         above = _SCALE_SPEED * self.slow_log_scale - _LOG_MIN_SCALE
         return _LOG_MIN_SCALE + F.softplus(above, beta=2)
+
+    def begin_at(self, variances: Tensor) -> None:
+        if not isinstance(self.scale, str):
+            return
+        if self.scale == "shared":
+            variances = variances.mean()
+        log_scale = 0.5 * variances.clamp(min=_SMALLEST_BEGIN**2).log()
+        above = torch.expm1(2 * (log_scale - _LOG_MIN_SCALE)).log() / 2
+        begin = (above + _LOG_MIN_SCALE) / _SCALE_SPEED
+        self.slow_log_scale.data.copy_(begin.view_as(self.slow_log_scale))
 
     def nll(self, X: Tensor, raw: Tensor) -> Tensor:
         distance, weight, log_scale = self._parts(X, raw)

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from ._corruptions import Corruption
 from ._likelihoods import Likelihood
+from ._mlp import begin_linear
 from ._noise import Noise, drawing_from
 from ._ordered import Prefixes
 from ._parameters import register_numbers
@@ -198,6 +199,60 @@ class AEModule(nn.Module):
     def momentum(self, phase: str) -> float:
         """Share of the past in the mean of gradients that Adam follows."""
         return 0.9
+
+    @torch.no_grad()
+    def begin_as_pca(
+        self, mean: Tensor, axes: Tensor, variances: Tensor, residuals: Tensor
+    ) -> None:
+        """Set the linear paths of encoder and decoder to principal axes.
+
+        What the layers beside them give is set to zero, so that training begins from
+        what PCA knows.
+
+        Parameters
+        ----------
+        mean : Tensor of shape (n_features,)
+            Of what the networks work on.
+        axes : Tensor of shape (n_axes, n_features)
+            At most as many as components; the others begin at zero.
+        variances : Tensor of shape (n_axes,)
+            Along the axes.
+        residuals : Tensor of shape (n_features,)
+            Variances of what the axes leave.
+        """
+        noise = self._noise_of_codes(residuals, len(axes))
+        signal = (variances - noise).clamp(min=0).sqrt()
+        into = axes * (signal / variances.clamp(min=1e-12))[:, None]
+        n_axes, n_features = axes.shape
+        for name in self._code_sizes:
+            part: nn.Linear = getattr(self, name)
+            nn.init.zeros_(part.weight)
+            nn.init.zeros_(part.bias)
+        n_passed = n_features * (1 + self.has_gaps)
+        path = slice(-n_passed, n_features - n_passed or None)
+        mu: nn.Linear = getattr(self, "mu")  # noqa: B009
+        mu.weight[:n_axes, path] = into
+        mu.bias[:n_axes] = -into @ mean
+        self._begin_posterior(variances, noise)
+        for head, size in zip(self._heads, self._sizes_of_heads, strict=True):
+            if head.likelihood.is_linear:
+                out_of = axes * signal[:, None]
+                begin_linear(head.decoder, out_of[:size].T, mean)
+                of_codes = noise * axes[:size].square().sum(0)
+                left_out = out_of[size:].square().sum(0)
+                head.likelihood.begin_at(residuals + of_codes + left_out)
+
+    def _noise_of_codes(self, residuals: Tensor, n_axes: int) -> Tensor:
+        """Return the variance along an axis that codes leave to the likelihood."""
+        return residuals.new_zeros(())
+
+    def _begin_posterior(self, variances: Tensor, noise: Tensor) -> None:
+        """Set how sure codes are in the beginning."""
+
+    @property
+    def _sizes_of_heads(self) -> list[int]:
+        """List how many components each of the heads decodes."""
+        return [self.n_components] if self.prefixes is None else self.prefixes.sizes
 
     def phases(self) -> dict[str, list[nn.Module]]:
         """Map each phase of a training step to the submodules that it trains."""
@@ -407,6 +462,15 @@ class VAEModule(AEModule):
         register_numbers(
             self, beta=beta, beta_per_epoch=beta_per_epoch, free_bits=free_bits
         )
+
+    def _noise_of_codes(self, residuals: Tensor, n_axes: int) -> Tensor:
+        return residuals.sum() / max(len(residuals) - n_axes, 1)
+
+    def _begin_posterior(self, variances: Tensor, noise: Tensor) -> None:
+        """Begin as probabilistic PCA does (Tipping and Bishop 1999)."""
+        posterior = (noise / variances.clamp(min=1e-12)).clamp(1e-6, 1)
+        logvar: nn.Linear = getattr(self, "logvar")  # noqa: B009
+        logvar.bias[: len(variances)] = posterior.log()
 
     def elbo(self, X: Tensor, noise: Tensor) -> Tensor:
         """Return the evidence lower bound per sample in nats, of shape (n_samples,).
