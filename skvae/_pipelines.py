@@ -36,6 +36,42 @@ def back_from_autoencoder(estimator, X):
     return X
 
 
+def split_at_autoencoder(pipeline):
+    """Return a Pipeline's steps before its autoencoder, that, and the steps behind it.
+
+    Returns
+    -------
+    before, behind : Pipeline or None
+        None where there are no steps.
+    model : estimator
+
+    Raises
+    ------
+    ValueError
+        If there is no autoencoder among the steps, or more than one.
+    """
+    steps = pipeline.steps if isinstance(pipeline, Pipeline) else []
+    found = [
+        i for i, (_, step) in enumerate(steps) if isinstance(step, BaseAutoencoder)
+    ]
+    if len(found) != 1:
+        raise ValueError(
+            "`pipeline` must be a Pipeline with one autoencoder of skvae among its "
+            f"steps, got {type(pipeline).__name__} with {len(found)}."
+        )
+    (i,) = found
+    before = pipeline[:i] if i else None
+    behind = pipeline[i + 1 :] if i + 1 < len(steps) else None
+    return before, steps[i][1], behind
+
+
+def with_layer(model, layer):
+    """Return a fitted autoencoder that shares all with another one but `layer`."""
+    other = object.__new__(type(model))
+    vars(other).update(vars(model), layer=layer)
+    return other
+
+
 def adopt_features(tool, estimator):
     """Let a tool know the features that its fitted estimator knows, and no others."""
     for name in ("n_features_in_", "feature_names_in_"):

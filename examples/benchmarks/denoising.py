@@ -2,11 +2,12 @@
 
     SKVAE_DATA=... python examples/benchmarks/denoising.py [held_back]
 
-An `AE` is trained on the training images for 20 epochs, with Gaussian noise as its
-corruption, and reconstructs noisy test images. With "held_back" the last 10,000
-training images stand for the test images. The filter is the linear one of least error,
-from mean and covariance of the training images. All outputs are cut to [0, 1]. The peak
-signal-to-noise ratio is that of the mean squared error of all pixels, in decibels.
+An `AE` of convolutions is trained on the training images for 20 epochs, with Gaussian
+noise as its corruption, and reconstructs noisy test images. With "held_back" the last
+10,000 training images stand for the test images. The filter is the linear one of least
+error, from mean and covariance of the training images. All outputs are cut to [0, 1].
+The peak signal-to-noise ratio is that of the mean squared error of all pixels, in
+decibels.
 """
 
 import sys
@@ -14,7 +15,7 @@ import sys
 import numpy as np
 from mnist import load
 
-from skvae import AE, MLP
+from skvae import AE, Conv
 
 
 def psnr(images, clean):
@@ -36,8 +37,9 @@ if __name__ == "__main__":
         noise = np.random.default_rng(0).normal(scale=scale, size=X_test.shape)
         noisy = X_test + noise
         ae = AE(
-            128,
-            architecture=MLP((512, 256)),
+            256,
+            architecture=Conv((32, 64), dense=None),
+            image_shape=(28, 28),
             likelihood="bernoulli",
             corruption=scale / spread,
             max_iter=20,

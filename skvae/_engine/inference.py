@@ -83,6 +83,31 @@ class Inference:
             noise = Noise(torch.Generator().manual_seed(seed), self.device)
         return self.apply(lambda Z: self.module_.decode(Z, noise), codes, dtype=dtype)
 
+    def path_gradients(self, rows, start, layer, index, nodes, weights):
+        """Return what each input value does to one value of a layer.
+
+        The gradient of that value is averaged over points of the straight line from
+        `start` to each of the rows, and multiplied by the way.
+        """
+        start = as_tensor(start)
+        if layer in self.module_.code_sizes:
+            run = partial(self.module_.encode, names=[layer])
+        else:
+            run = self._watched({layer})
+
+        def gradients(X):
+            with torch.inference_mode(False), torch.enable_grad():
+                X = X.clone()
+                way = X - start.to(X)
+                total = torch.zeros_like(X)
+                for node, weight in zip(nodes, weights, strict=True):
+                    point = (X - (1 - node) * way).requires_grad_()
+                    value = run(point)[layer].flatten(1)[:, index].sum()
+                    total += weight * torch.autograd.grad(value, point)[0]
+            return torch.where(way.isnan(), 0, total * way)
+
+        return self.apply(gradients, self.as_samples(rows), dtype="float64")
+
     def apply(self, function, *arrays, dtype="float32"):
         """Apply a function from tensors to one tensor, batch by batch."""
         outputs = self.apply_many(
