@@ -20,7 +20,6 @@ from ._validation import (
     is_count,
     to_numpy,
 )
-from .architectures import MLP
 
 __all__ = ["AutoencoderImputer"]
 
@@ -47,8 +46,8 @@ class AutoencoderImputer(
     estimator : estimator or None, default=None
         An autoencoder, or a Pipeline that ends in one; the steps before it must let NaN
         pass and have an `inverse_transform`, as scalers do. Its `missing_values` and
-        `corruption` are set. None takes ``VAE(20, architecture=MLP((128,)),
-        max_iter=300)`` after a `StandardScaler`, and is for tables.
+        `corruption` are set. None takes ``VAE(20, likelihood=Gaussian("feature"),
+        max_iter=600)`` after a `StandardScaler`, and is for tables.
     masking : float, default=0.3
         Share of the values that training hides (`skvae.nn.Masking`). 0 leaves the
         `corruption` of the estimator as it is.
@@ -211,7 +210,10 @@ class AutoencoderImputer(
         if self.estimator is not None:
             autoencoder_in(self.estimator)
             return clone(self.estimator)
-        vae = VAE(20, architecture=MLP((128,)), max_iter=300, random_state=self._seed)
+        from .nn import Gaussian
+
+        scales = Gaussian("feature")
+        vae = VAE(20, likelihood=scales, max_iter=600, random_state=self._seed)
         return make_pipeline(StandardScaler(), vae)
 
     def _means(self, model, rows):

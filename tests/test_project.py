@@ -43,7 +43,7 @@ FLOORS = [
     {"inspection", "model_selection", "outlier", "plot", "report", "_search"}
     | {"hashing", "impute", "metrics", "preprocessing"},
 ]
-PACKAGES = {"_engine", "dicom", "nn", "plot", "report"}
+PACKAGES = {"_engine", "dicom", "inspection", "nn", "plot", "report"}
 # Who alone may import what.
 OWNERS = {
     "torch": {"nn", "_engine"},
@@ -64,6 +64,7 @@ SIDE_BY_SIDE = {
     ("model_selection", "_search"),
     ("report", "model_selection"),
     ("outlier", "_search"),
+    ("inspection", "_search"),
     ("_pipelines", "_base"),
     ("_watermark_ae", "_ae"),
     ("_watermark_ae", "_base"),
