@@ -93,7 +93,7 @@ def latent_correlation(
         )
     rng = check_random_state(0 if random_state is None else random_state)
     codes = code_of(estimator, X)[0]["mu"].astype(np.float64)
-    table = _as_table(targets, len(codes))
+    table = as_table(targets, len(codes))
     seed = rng.randint(2**31)
     rows, by_chance = [], []
     for name, column in table.items():
@@ -103,7 +103,7 @@ def latent_correlation(
                 f"`targets` has {is_known.sum()} values of {name!r}, but {_FEWEST} are "
                 "needed."
             )
-        y, Z = _numbers_or_classes(column[is_known]), codes[is_known]
+        y, Z = numbers_or_classes(column[is_known]), codes[is_known]
         for measure in measures:
             value = _relation(*_prepared(measure, Z, y))
             low, high = _interval(measure, Z, y, value, confidence_level, seed)
@@ -128,7 +128,7 @@ def latent_correlation(
     return found
 
 
-def _as_table(targets, n_samples):
+def as_table(targets, n_samples):
     """Return targets as a DataFrame."""
     if isinstance(targets, pd.Series):
         targets = targets.to_frame(targets.name or "target")
@@ -145,7 +145,7 @@ def _as_table(targets, n_samples):
     return targets
 
 
-def _numbers_or_classes(column):
+def numbers_or_classes(column):
     """Return numbers as floats, and classes as ints from 0."""
     is_number = pd.api.types.is_numeric_dtype(column)
     is_int = pd.api.types.is_integer_dtype(column)
