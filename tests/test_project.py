@@ -65,6 +65,7 @@ SIDE_BY_SIDE = {
     ("report", "model_selection"),
     ("outlier", "_search"),
     ("inspection", "_search"),
+    ("plot", "inspection"),
     ("_pipelines", "_base"),
     ("_watermark_ae", "_ae"),
     ("_watermark_ae", "_base"),

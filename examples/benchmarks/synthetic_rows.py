@@ -72,4 +72,4 @@ def judge(name, rows, likelihood, **parameters):
 if __name__ == "__main__":
     print("data, trained on real rows, on sampled rows, real from sampled")
     judge("people", *people(), n_components=8, max_iter=100)
-    judge("breast_cancer", *patients(), n_components=10, max_iter=300)
+    judge("breast_cancer", *patients(), n_components=10, max_iter=600)
