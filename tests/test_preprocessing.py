@@ -4,10 +4,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal
 from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skvae import VAE
 from skvae.nn import Masking
-from skvae.preprocessing import TableEncoder
+from skvae.preprocessing import SquashingScaler, TableEncoder
 
 
 @pytest.fixture
@@ -109,3 +110,41 @@ def test_tables_that_can_not_be_encoded(table):
         encoder.inverse_transform(np.zeros((3, 2)))
     with pytest.raises(ValueError, match="X contains NaN, which is no value"):
         encoder.inverse_transform(np.full((1, 9), np.nan))
+
+
+# --- SquashingScaler ------------------------------------------------------------------
+
+
+@parametrize_with_checks([SquashingScaler()])
+def test_the_scaler_passes_all_checks(estimator, check):
+    check(estimator)
+
+
+def test_the_middle_is_standardized_and_tails_come_close_to_the_bound():
+    X = np.random.default_rng(0).normal(5, 2, size=(10_000, 1))
+    X = np.vstack([X, [[1e6], [-1e6]]])
+    scaler = SquashingScaler().fit(X)
+    assert scaler.center_[0] == pytest.approx(5, abs=0.1)
+    assert scaler.scale_[0] == pytest.approx(2, abs=0.1)
+    Z = scaler.transform(X)
+    middle = np.abs(X - 5) < 1
+    assert_allclose(
+        Z[middle], ((X - scaler.center_) / scaler.scale_)[middle], atol=0.02
+    )
+    assert_allclose(Z[-2:, 0], [3, -3], rtol=1e-6)
+    assert (np.diff(Z[np.argsort(X[:, 0]), 0]) >= 0).all()
+
+
+def test_squashed_columns_come_back():
+    rng = np.random.default_rng(0)
+    X = np.column_stack(
+        [rng.lognormal(size=200), np.full(200, 7.0), rng.random(200) < 0.1]
+    )
+    X[3, 0] = np.nan
+    scaler = SquashingScaler(max_absolute_value=2.0).fit(X)
+    Z = scaler.transform(X)
+    assert np.isnan(Z[3, 0])
+    assert_array_equal(Z[:, 1], 0)
+    assert np.nanmax(np.abs(Z)) < 2
+    assert_allclose(scaler.inverse_transform(Z), X, rtol=1e-6)
+    assert np.isfinite(scaler.inverse_transform([[9.0, 0.0, -9.0]])).all()

@@ -459,3 +459,15 @@ def test_check_estimator(kind, options):
     search = kind(LogisticRegression(), {"C": [0.1, 1]}, cv=2, **options)
     results = check_estimator(search, on_fail=None, on_skip=None)
     assert not [each["check_name"] for each in results if each["status"] == "failed"]
+
+
+@pytest.mark.parametrize("hint", [{"prefer": "threads"}, {"require": "sharedmem"}])
+def test_small_tasks_in_threads_are_left_to_their_caller(hint):
+    """A forest took twice its time, as its trees became tasks beside the networks."""
+    with stacked_training():
+        idents = Parallel(n_jobs=2, **hint)(
+            delayed(threading.get_ident)() for _ in range(4)
+        )
+        others = Parallel(n_jobs=2)(delayed(threading.get_ident)() for _ in range(4))
+    assert set(idents) == {threading.get_ident()}
+    assert threading.get_ident() not in others

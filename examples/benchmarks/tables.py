@@ -16,6 +16,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,12 +27,13 @@ from sklearn.feature_selection import SelectFromModel
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import Pipeline, make_pipeline, make_union
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import SVC
 
-from skvae import AE, VAE
+from skvae import AE, MLP, VAE, AAEClassifier
 from skvae.model_selection import StackedGridSearchCV, stacked_cross_validate
+from skvae.preprocessing import SquashingScaler
 
 SIZES = [2, 4, 8, 16, 32]
 CLASSIFIERS = [
@@ -45,43 +47,72 @@ HALVES = {"odd": slice(0, None, 2), "even": slice(1, None, 2), "all": slice(None
 
 def lasso():
     """Return a selection of at most so many features by L1-penalized regression."""
-    model = LogisticRegression(C=1.0, l1_ratio=1, solver="liblinear", random_state=0)
+    model = LogisticRegression(l1_ratio=1, solver="liblinear", random_state=0)
     return SelectFromModel(model, threshold=-np.inf, max_features=1)
 
 
-# Each method, and the parameter that takes the number of components.
+def ours():
+    """Return a `VAE` that begins as PCA, in the space that the samples span."""
+    vae = VAE(architecture=MLP(init="pca"), random_state=0)
+    return Pipeline([("rotate", PCA(random_state=0)), ("vae", vae)])
+
+
+class Method(NamedTuple):
+    """What stands between the table and the classifier."""
+
+    reducer: object = "passthrough"
+    size: str | None = "n_components"  # the parameter of the number of components
+    scaler: object = StandardScaler()
+    classifiers: list = CLASSIFIERS
+
+
+SQUASHED = SquashingScaler()
 METHODS = {
-    "no reduction": ("passthrough", None),
-    "LASSO": (lasso(), "max_features"),
-    "PCA": (PCA(random_state=0), "n_components"),
-    "kernel PCA": (KernelPCA(kernel="rbf", random_state=0), "n_components"),
-    "NMF": (
-        make_pipeline(MinMaxScaler(clip=True), NMF(max_iter=300, random_state=0)),
-        "nmf__n_components",
+    "no reduction": Method(size=None),
+    "random forest": Method(size=None, classifiers=CLASSIFIERS[1:2]),
+    "LASSO": Method(lasso(), "max_features"),
+    "PCA": Method(PCA(random_state=0)),
+    "kernel PCA": Method(KernelPCA(kernel="rbf", random_state=0)),
+    "NMF": Method(NMF(init="nndsvda", max_iter=300), scaler=MinMaxScaler(clip=True)),
+    "AE": Method(AE(random_state=0)),
+    "VAE": Method(VAE(random_state=0)),
+    "AAEClassifier": Method(AAEClassifier(random_state=0), classifiers=[None]),
+    "no reduction, squashed": Method(size=None, scaler=SQUASHED),
+    "PCA, squashed": Method(PCA(random_state=0), scaler=SQUASHED),
+    "VAE, squashed": Method(ours(), "vae__n_components", SQUASHED),
+    "raw + PCA, squashed": Method(
+        FeatureUnion([("raw", "passthrough"), ("pca", PCA(random_state=0))]),
+        "pca__n_components",
+        SQUASHED,
     ),
-    "AE": (AE(random_state=0), "n_components"),
-    "VAE": (VAE(random_state=0), "n_components"),
-    "raw + PCA": (make_union("passthrough", PCA(random_state=0)), "pca__n_components"),
-    "raw + VAE": (make_union("passthrough", VAE(random_state=0)), "vae__n_components"),
+    "raw + VAE, squashed": Method(
+        FeatureUnion([("raw", "passthrough"), ("code", ours())]),
+        "code__vae__n_components",
+        SQUASHED,
+    ),
 }
 
 
-def search_over(reducer, size):
+def search_over(method):
     """Return a search for the number of components and for the classifier."""
-    pipeline = Pipeline(
-        [
-            ("impute", SimpleImputer()),
-            ("scale", StandardScaler()),
-            ("reduce", reducer),
-            ("rescale", StandardScaler()),
-            ("classify", None),
-        ]
-    )
-    grid = {"classify": CLASSIFIERS}
-    if size:
-        grid[f"reduce__{size}"] = SIZES
+    steps = [
+        ("impute", SimpleImputer()),
+        ("scale", method.scaler),
+        ("reduce", method.reducer),
+        ("rescale", StandardScaler()),
+        ("classify", CLASSIFIERS[0]),
+    ]
+    grid = {"classify": method.classifiers}
+    if method.classifiers == [None]:  # the reducer classifies by itself
+        steps, grid = steps[:3], {}
+    if method.size:
+        grid[f"reduce__{method.size}"] = SIZES
     return StackedGridSearchCV(
-        pipeline, grid, scoring="roc_auc", cv=StratifiedKFold(5), error_score="raise"
+        Pipeline(steps),
+        grid,
+        scoring="roc_auc",
+        cv=StratifiedKFold(5),
+        error_score="raise",
     )
 
 
@@ -102,7 +133,7 @@ def run(method, path, known):
         start = time.perf_counter()
         cv = StratifiedKFold(5, shuffle=True, random_state=repeat)
         scores = stacked_cross_validate(
-            search_over(*METHODS[method]), X, y, cv=cv, scoring="roc_auc"
+            search_over(METHODS[method]), X, y, cv=cv, scoring="roc_auc"
         )
         area, seconds = scores["test_score"].mean(), time.perf_counter() - start
         yield method, name, repeat, round(area, 5), round(seconds, 1)

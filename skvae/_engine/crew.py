@@ -9,7 +9,7 @@ import threading
 from collections import OrderedDict, deque
 from contextvars import ContextVar, copy_context
 
-from joblib.parallel import ParallelBackendBase
+from joblib.parallel import FallbackToBackend, ParallelBackendBase, SequentialBackend
 
 _current = ContextVar("_current", default=None)
 
@@ -203,6 +203,12 @@ class CrewBackend(ParallelBackendBase):
     def __init__(self, crew, **kwargs):
         super().__init__(**kwargs)
         self.crew = crew
+
+    def configure(self, n_jobs=1, parallel=None, prefer=None, require=None, **options):
+        if prefer == "threads" or require == "sharedmem":
+            # The trees of a forest, say: many small tasks, and no network among them.
+            raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
+        return super().configure(n_jobs, parallel, **options)
 
     def effective_n_jobs(self, n_jobs):
         return 2  # with more, scikit-learn cuts work that needs no network into bits
