@@ -120,8 +120,8 @@ class SemanticHasher(
         Raises
         ------
         ValueError
-            If the code is too small for so many bits, or if the estimator is no
-            autoencoder and no Pipeline that ends in one.
+            If the code is too small for so many bits, if all samples have the same
+            code, or if the estimator is no autoencoder and no Pipeline that ends in one.
         """
         seed = draw_seed(self.random_state)
         if self.estimator is None:
@@ -229,6 +229,11 @@ class SemanticHasher(
             raise ValueError(
                 f"n_bits={self.n_bits} needs at least as many samples, and codes of at "
                 f"least as many values; got {len(codes)} samples and codes of {size}."
+            )
+        if not np.ptp(codes, axis=0).any():
+            raise ValueError(
+                "All samples have the same code, so no bit can tell them apart. Check "
+                "that they differ, and that the training went well."
             )
 
     def _bits(self, codes):

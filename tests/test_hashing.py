@@ -75,6 +75,8 @@ def test_what_makes_no_bits_is_refused(digits, hasher):
         SemanticHasher(ae, 8).fit(X)
     with pytest.raises(ValueError, match="n_bits=3, but the code has 4"):
         SemanticHasher(ae, 3, method="threshold").fit(X)
+    with pytest.raises(ValueError, match="All samples have the same code"):
+        SemanticHasher(ae, 4).fit(np.ones((20, 5)))
     with pytest.raises(ValueError, match="autoencoder of skvae"):
         SemanticHasher(PCA()).fit(X)
     with pytest.raises(ValueError, match=rf"from 1 to {len(X)}, .* got 0"):

@@ -24,7 +24,9 @@ def posterior_predict(pipeline, X, *, n_draws=100, random_state=None):
 
     .. math:: p(y|x) \approx \frac1K \sum_{k=1}^K p(y|z_k), \qquad z_k \sim q(z|x)
 
-    A sample that the encoder is unsure about gets probabilities that are less sure.
+    A sample that the encoder is unsure about gets probabilities that are less sure. Let
+    the classifier learn from draws, too (``layer="z"``): one that was trained on `mu`
+    has not seen how codes vary, and averaging makes its probabilities too unsure.
 
     Parameters
     ----------
