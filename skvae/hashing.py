@@ -120,8 +120,8 @@ class SemanticHasher(
         Raises
         ------
         ValueError
-            If the code is too small for so many bits, if all samples have the same
-            code, or if the estimator is no autoencoder and no Pipeline that ends in one.
+            If the code is too small for so many bits or the same for all samples, or if
+            the estimator is no autoencoder and no Pipeline that ends in one.
         """
         seed = draw_seed(self.random_state)
         if self.estimator is None:
