@@ -130,7 +130,7 @@ class ReconstructionDisplay:
             self.figure_.legend(handles=lines, loc="outside lower center", ncols=2)
             return self
         width = tile_width(samples[0])
-        self.figure_ = new_figure(figure, 1.15 * width * n_samples + 1, 3.6)
+        self.figure_ = new_figure(figure, 1.15 * width * n_samples + 1.5, 3.9)
         self.axes_ = self.figure_.subplots(3, n_samples, squeeze=False)
         low, high = (f([f(samples), f(made)]) for f in (np.nanmin, np.nanmax))
         most = np.nanmax(np.abs(samples - made)) or 1.0
@@ -149,7 +149,7 @@ class ReconstructionDisplay:
         for ax, label in zip(
             self.axes_[:, 0], ("input", "output", "difference"), strict=True
         ):
-            ax.set_ylabel(label)
+            ax.set_ylabel(label, rotation=0, ha="right", va="center")
         self.figure_.colorbar(shown, ax=list(self.axes_[:2].flat), aspect=30)
         self.figure_.colorbar(change, ax=list(self.axes_[2]), aspect=15)
         return self

@@ -10,6 +10,7 @@ CLASS_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 CLASS_COLORS += ("#000000", "#F0E442", "#7F3C8D", "#999999")
 MARKERS = "os^Dv<>PX*"
 MOST_FEATURES = 12
+MOST_INCHES = 9
 
 
 def new_axes(ax, **options):
@@ -22,11 +23,13 @@ def new_axes(ax, **options):
 
 
 def new_figure(figure, width, height):
-    """Return a figure, or the one that is given."""
+    """Return the figure that is given, or one of that size if it is not too wide."""
     import matplotlib.pyplot as plt
 
     if figure is None:
-        figure = plt.figure(figsize=(width, height), layout="constrained")
+        shrink = min(1, MOST_INCHES / width)
+        size = shrink * width, max(shrink * height, 1.8)
+        figure = plt.figure(figsize=size, layout="constrained")
     return figure
 
 
