@@ -19,6 +19,7 @@ from ._tiles import (
     new_figure,
     numbered,
     shaped,
+    table_axes,
     tile_width,
 )
 
@@ -45,7 +46,7 @@ class ReconstructionDisplay:
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes
-        Of shape (3, n_samples), or (1, n_samples) for tables.
+        Of shape (3, n_samples), or in rows of two for tables.
     figure_ : matplotlib Figure
 
     Examples
@@ -121,10 +122,11 @@ class ReconstructionDisplay:
         samples, made = np.asarray(self.samples), np.asarray(self.reconstructions)
         n_samples = len(samples)
         if is_table(samples):
-            self.figure_ = new_figure(figure, 3.4 * n_samples, 3.2)
-            self.axes_ = self.figure_.subplots(1, n_samples, squeeze=False)
-            for i, ax in enumerate(self.axes_[0]):
-                self._draw_row(ax, samples[i], made[i])
+            self.figure_, self.axes_ = table_axes(figure, n_samples)
+            for i, (ax, *both) in enumerate(
+                zip(self.axes_.flat, samples, made, strict=False)
+            ):
+                self._draw_row(ax, *both)
                 ax.set_title(f"sample {i}")
             lines = self.axes_[0, 0].get_lines()
             self.figure_.legend(handles=lines, loc="outside lower center", ncols=2)
@@ -186,7 +188,7 @@ class LatentTraversalDisplay:
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes
-        Of shape (n_chosen, n_steps), or (1, n_chosen) for tables.
+        Of shape (n_chosen, n_steps), or in rows of two for tables.
     figure_ : matplotlib Figure
 
     Examples
@@ -275,13 +277,11 @@ class LatentTraversalDisplay:
         decoded = np.asarray(self.decoded)
         n_chosen, n_steps = decoded.shape[:2]
         if decoded.ndim == 3:
-            self.figure_ = new_figure(figure, 3.4 * n_chosen, 3.0)
-            self.axes_ = self.figure_.subplots(1, n_chosen, squeeze=False)
-            rows = zip(self.axes_[0], self.names, self.values, decoded, strict=True)
-            for ax, name, values, rows_of_table in rows:
+            self.figure_, self.axes_ = table_axes(figure, n_chosen)
+            parts = self.axes_.flat, self.names, self.values, decoded
+            for ax, name, values, rows_of_table in zip(*parts, strict=False):
                 self._draw_lines(ax, values, rows_of_table)
-                ax.set_xlabel(name)
-            self.axes_[0, 0].set_ylabel("feature, standard deviations")
+                ax.set(xlabel=name, ylabel="standard deviations")
             return self
         width = tile_width(decoded[0, 0])
         self.figure_ = new_figure(figure, 0.9 * n_steps * width + 0.6, 1.05 * n_chosen)
@@ -455,7 +455,7 @@ class AttributionDisplay:
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes
-        Of shape (2, n_samples), or (1, n_samples) for tables.
+        Of shape (2, n_samples), or in rows of two for tables.
     figure_ : matplotlib Figure
 
     Examples
@@ -545,10 +545,9 @@ class AttributionDisplay:
         samples, given = np.asarray(self.samples), np.asarray(self.contributions)
         n_samples = len(samples)
         if is_table(samples):
-            self.figure_ = new_figure(figure, 3.4 * n_samples, 3.2)
-            self.axes_ = self.figure_.subplots(1, n_samples, squeeze=False)
+            self.figure_, self.axes_ = table_axes(figure, n_samples)
             names = self.feature_names or numbered(samples.shape[1])
-            for i, (ax, row) in enumerate(zip(self.axes_[0], given, strict=True)):
+            for i, (ax, row) in enumerate(zip(self.axes_.flat, given, strict=False)):
                 draw_bars(ax, row, names, color="#0072B2")
                 ax.axvline(0, color="black", linewidth=0.8)
                 ax.set(title=f"sample {i}", xlabel=f"contribution to {self.name}")

@@ -1,5 +1,7 @@
 """Samples of any shape as pictures, and figures to draw them in."""
 
+import io
+
 import numpy as np
 from sklearn.pipeline import Pipeline
 
@@ -31,6 +33,17 @@ def new_figure(figure, width, height):
         size = shrink * width, max(shrink * height, 1.8)
         figure = plt.figure(figsize=size, layout="constrained")
     return figure
+
+
+def table_axes(figure, n_panels):
+    """Return a figure and axes for panels of tables, in rows of two."""
+    n_columns = min(n_panels, 2)
+    n_rows = -(-n_panels // n_columns)
+    figure = new_figure(figure, 4.2 * n_columns, 3.2 * n_rows)
+    axes = figure.subplots(n_rows, n_columns, squeeze=False)
+    for ax in axes.flat[n_panels:]:
+        ax.set_axis_off()
+    return figure, axes
 
 
 def shaped(samples, image_shape):
@@ -117,3 +130,13 @@ def tile_width(sample):
     """Return the width of a tile in inches, for one an inch high."""
     tile = as_tile(sample)
     return tile.shape[1] / tile.shape[0]
+
+
+def as_png(figure):
+    """Return a figure as the bytes of a PNG, and close it."""
+    import matplotlib.pyplot as plt
+
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=90)
+    plt.close(figure)
+    return file.getvalue()
