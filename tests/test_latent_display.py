@@ -127,7 +127,7 @@ def test_attributions_on_images_and_tables(digits, vae, table, scaled):
     given = attribution(vae, X, 1)
     shown = image_of(display.axes_[0, 2])
     assert_allclose(shown.get_array(), given[2])
-    assert shown.get_clim()[1] == pytest.approx(np.abs(given).max())
+    assert shown.get_clim()[1] == pytest.approx(np.quantile(np.abs(given), 0.995))
     (ax,) = AttributionDisplay.from_estimator(scaled, table[:1], 0).axes_[0]
     row = attribution(scaled, table[:1], 0)[0]
     order = np.argsort(np.abs(row))[-12:]

@@ -14,7 +14,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skvae import AAE, AE, VAE, AAEClassifier, SupervisedAAE
+from skvae import AAE, AE, VAE, AAEClassifier, Conv, SupervisedAAE
+from skvae.datasets import make_dicom_cohort
+from skvae.dicom import VolumeLoader, scan
 from skvae.report import model_report
 
 QUICK = {"max_iter": 2, "random_state": 0}
@@ -79,8 +81,21 @@ def test_the_best_pipeline_of_a_search_is_described(digits, tmp_path):
     grid = {"ae__n_components": [3]}
     search = GridSearchCV(pipeline, grid, cv=2).fit(table, y)
     text = model_report(search, table, path=tmp_path / "report.html").read_text()
-    assert "n_components=3" in text
+    assert "<th>n_components</th><td>3</td>" in text
     assert "LogisticRegression" in text
+
+
+@pytest.mark.filterwarnings("ignore:Posterior collapse")
+def test_a_report_on_series_names_no_patient_and_no_folder(tmp_path):
+    make_dicom_cohort(tmp_path / "archive", 4, random_state=0)
+    volumes = scan(tmp_path / "archive")
+    loader = VolumeLoader(spacing=8, shape=(6, 10, 10), cache=tmp_path / "cache")
+    network = Conv((4,), dense=8)
+    pipeline = make_pipeline(loader, AE(2, architecture=network, **QUICK)).fit(volumes)
+    text = model_report(pipeline, volumes, path=tmp_path / "report.html").read_text()
+    assert "VolumeLoader" in text
+    assert str(tmp_path) not in text
+    assert not [name for name in volumes["patient_id"] if str(name) in text]
 
 
 @pytest.mark.filterwarnings("ignore:Posterior collapse")

@@ -1,6 +1,7 @@
 """Displays of samples: reconstructed, decoded, drawn, explained."""
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 from sklearn.utils.validation import check_is_fitted
 
 from .._pipelines import (
@@ -23,6 +24,7 @@ from ._tiles import (
     tile_width,
 )
 
+_ALMOST_ALL = 0.995  # of the contributions are within the scale of colours
 _FEW_PIXELS = 16  # a contour of fewer would only show their corners
 
 
@@ -435,9 +437,9 @@ class AttributionDisplay:
     """Which input values move a component of the code.
 
     Images stand below their contributions: red where a value raises the component, blue
-    where it lowers it, with a contour around the strongest twentieth (of 16 x 16 pixels
-    or more). Samples of a table get a bar for each of the features with the largest
-    contributions.
+    where it lowers it, with a contour around the strongest twentieth, smoothed, of
+    images of 16 x 16 pixels or more. Samples of a table get a bar for each of the
+    features with the largest contributions.
 
     Parameters
     ----------
@@ -555,7 +557,7 @@ class AttributionDisplay:
         width = tile_width(samples[0])
         self.figure_ = new_figure(figure, 1.3 * width * n_samples + 1, 2.9)
         self.axes_ = self.figure_.subplots(2, n_samples, squeeze=False)
-        most = np.nanmax(np.abs(given)) or 1.0
+        most = np.nanquantile(np.abs(given), _ALMOST_ALL) or 1.0
         for column, sample, parts in zip(self.axes_.T, samples, given, strict=True):
             drawn = draw_tile(
                 column[0],
@@ -567,6 +569,7 @@ class AttributionDisplay:
             )
             draw_tile(column[1], sample, cmap="gray", spacing=self.spacing)
             strength = np.abs(np.nan_to_num(as_tile(parts, self.spacing)))
+            strength = gaussian_filter(strength, 1.0)
             level = np.quantile(strength, 0.95)
             if min(strength.shape) >= _FEW_PIXELS and 0 < level < strength.max():
                 column[1].contour(strength, [level], colors="#E69F00", linewidths=1.2)

@@ -189,7 +189,7 @@ def _settings(study):
     for _, step in steps_of(study.whole):
         values = {name: repr(value) for name, value in params_of(step).items()}
         parts.append(
-            f"<details><summary><code>{html.escape(repr(step))}</code></summary>"
+            f"<details open><summary>{html.escape(type(step).__name__)}</summary>"
             f"{_facts(values)}</details>"
         )
     return "".join(parts)
