@@ -191,7 +191,7 @@ def check_groups(cv, X, y=None, groups=None, *, estimator=None):
     _check_reusable(cv)
     stratify = estimator is not None and is_classifier(estimator)
     cv = check_cv(cv, y, classifier=stratify)
-    _, leak = _splits_and_leak(cv, X, y, groups)
+    _, leak = splits_and_leak(cv, X, y, groups)
     if leak:
         raise ValueError(leak)
     if estimator is not None:
@@ -266,7 +266,7 @@ class GuardedSplit(BaseCrossValidator):
             If samples of one patient or group are on both sides of a split. Once for
             all splits.
         """
-        splits, leak = _splits_and_leak(self._checked_cv(), X, y, groups)
+        splits, leak = splits_and_leak(self._checked_cv(), X, y, groups)
         if leak:
             warnings.warn(leak, LeakageWarning, stacklevel=2)
         return iter(splits)
@@ -287,7 +287,7 @@ class GuardedSplit(BaseCrossValidator):
         -------
         n_splits : int
         """
-        return self._checked_cv().get_n_splits(X, y, _default_groups(X, groups))
+        return self._checked_cv().get_n_splits(X, y, default_groups(X, groups))
 
     def _checked_cv(self):
         if self.cv is None or isinstance(self.cv, Integral):
@@ -307,13 +307,14 @@ def _check_reusable(cv):
         )
 
 
-def _default_groups(X, groups):
+def default_groups(X, groups):
+    """Return groups, those of the patients of a table of volumes if there are none."""
     return groups_from(X) if groups is None and _has_patients(X) else groups
 
 
-def _splits_and_leak(cv, X, y, groups):
+def splits_and_leak(cv, X, y, groups):
     """Return the splits, and what is wrong with them if anything."""
-    groups = _default_groups(X, groups)
+    groups = default_groups(X, groups)
     labels = _labels(X, groups)
     with warnings.catch_warnings():
         # Splitters that have no use for groups say so; here the check has.
@@ -597,7 +598,7 @@ def _named(estimators):
 
 def _patients_of(X, groups, n_cases):
     """Return groups and their numbers, which don't depend on the order of the rows."""
-    groups = _default_groups(X, groups)
+    groups = default_groups(X, groups)
     if groups is None:
         groups = np.arange(n_cases)
     number_groups(groups)  # for its errors
@@ -657,7 +658,7 @@ def _repeats(splitters, X, y, groups, labels):
     """Return lists of splits, each of which tests each case once."""
     repeats, tested = [], np.ones(len(y), dtype=bool)
     for splitter in splitters:
-        splits, leak = _splits_and_leak(splitter, X, y, groups)
+        splits, leak = splits_and_leak(splitter, X, y, groups)
         if leak:
             raise ValueError(leak)
         for train, test in splits:

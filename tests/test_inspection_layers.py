@@ -1,6 +1,7 @@
 """Which layer, and how many components?"""
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from sklearn.decomposition import PCA
@@ -10,7 +11,9 @@ from sklearn.model_selection import GroupKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skvae import AE, MLP, VAE
+from skvae import AE, MLP, VAE, Conv
+from skvae.datasets import make_dicom_cohort
+from skvae.dicom import VolumeLoader, scan
 from skvae.inspection import choose_n_components, compare_layers
 
 SMALL = {"architecture": MLP((16,)), "max_iter": 5, "random_state": 0}
@@ -96,6 +99,28 @@ def test_groups_stay_on_one_side(bent):
     by_groups = compare_layers(AE(2, **SMALL), X, y, cv=3, groups=groups, **options)
     assert by_groups.table.shape == given.table.shape
     assert not by_groups.scores_.equals(given.scores_)
+    with pytest.raises(ValueError, match="folds have groups on both sides"):
+        compare_layers(
+            AE(2, **SMALL), X, y, cv=StratifiedKFold(3), groups=groups, **options
+        )
+
+
+def test_patients_of_a_table_stay_on_one_side(tmp_path):
+    make_dicom_cohort(tmp_path, 6, random_state=0)
+    volumes = scan(tmp_path)
+    volumes = pd.concat([volumes, volumes], ignore_index=True)
+    loader = VolumeLoader(spacing=8, shape=(6, 10, 10))
+    network = Conv((4,), dense=8)
+    ae = AE(2, architecture=network, max_iter=1, random_state=0)
+    y = np.arange(6) % 2
+    comparison = compare_layers(
+        make_pipeline(loader, ae), volumes, np.tile(y, 2), layers=["mu"], cv=3
+    )
+    assert comparison.table["width"]["raw input"] == 600
+    with pytest.raises(ValueError, match="folds have patients on both sides"):
+        compare_layers(
+            make_pipeline(loader, ae), volumes, np.tile(y, 2), cv=StratifiedKFold(3)
+        )
 
 
 def test_wide_layers_are_left_out(digits):

@@ -67,6 +67,7 @@ SIDE_BY_SIDE = {
     ("report", "plot"),
     ("outlier", "_search"),
     ("inspection", "_search"),
+    ("inspection", "model_selection"),
     ("plot", "inspection"),
     ("_pipelines", "_base"),
     ("_watermark_ae", "_ae"),

@@ -21,6 +21,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from .._pipelines import autoencoder_in, before_autoencoder
 from .._search import stacked_training
 from .._validation import as_list, check_rows, is_count, safe_indexing, to_numpy
+from ..model_selection import default_groups, splits_and_leak
 from ._codes import code_of, component_summary
 
 RAW, CHANCE = "raw input", "chance"
@@ -100,7 +101,8 @@ def compare_layers(
         accuracy for more, and R² for numbers.
     cv : int, splitter or iterable, default=5
     groups : array-like of shape (n_samples,), default=None
-        Patients, for example, that must not be on both sides of a split.
+        Patients, for example, that must not be on both sides of a split. None takes
+        those of `X`, if it has a column "patient_id".
     max_width : int, default=10_000
         Wider layers are left out, and raw input if it is wider.
     confidence_level : float, default=0.95
@@ -109,6 +111,11 @@ def compare_layers(
     -------
     comparison : LayerComparison
         With `table`, `scores_` and `verdict`.
+
+    Raises
+    ------
+    ValueError
+        If a split has samples of one group on both sides.
 
     Notes
     -----
@@ -316,10 +323,17 @@ def _predictor(predictor, scoring, y):
 def _splits(cv, X, y, groups, predictor):
     """List the splits; whole groups go to one side."""
     classifies = predictor is not None and is_classifier(predictor)
+    groups = default_groups(X, groups)
     if groups is not None and isinstance(cv, int):
         kind = StratifiedGroupKFold if classifies else GroupKFold
         cv = kind(cv)
-    return list(check_cv(cv, y, classifier=classifies).split(X, y, groups))
+    cv = check_cv(cv, y, classifier=classifies)
+    if groups is None:
+        return list(cv.split(X, y))
+    splits, leak = splits_and_leak(cv, X, y, groups)
+    if leak:
+        raise ValueError(leak)
+    return splits
 
 
 def _outputs(fitted, X, layers):

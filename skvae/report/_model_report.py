@@ -75,7 +75,8 @@ def model_report(
         Classes or numbers, to compare layers by. Copies of the model are trained for
         that, once per fold, on `X`.
     groups : array-like of shape (n_samples,), default=None
-        Patients, for example, that must not be on both sides of a split.
+        Patients, for example, that must not be on both sides of a split. None takes
+        those of `X`, if it has a column "patient_id".
     layers : list of str, default=None
         To compare. None takes the code and up to three layers of the encoder.
     cv : int, splitter or iterable, default=3
@@ -147,12 +148,6 @@ class _Study:
             self.doubts.append(
                 f"There are {n_samples} samples for {size} components. With fewer than "
                 f"{_FEW_PER_COMPONENT} for each, much depends on which ones these are."
-            )
-        patients = X["patient_id"] if "patient_id" in getattr(X, "columns", ()) else []
-        if y is not None and groups is None and len(set(patients)) < len(patients):
-            self.doubts.append(
-                "Some patients have several cases, and `groups` was not given: splits "
-                "may put one patient on both sides."
             )
 
     @property
