@@ -6,7 +6,17 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from torch import nn
 
-from skvae import AE, MLP, VAE, Conv, ResNet
+from skvae import (
+    AE,
+    MLP,
+    VAE,
+    AAEClassifier,
+    AAEClusterer,
+    Conv,
+    ResNet,
+    SupervisedAAE,
+    WatermarkAE,
+)
 from skvae._engine.build import inference_batch
 from skvae.architectures import ARCHITECTURES
 
@@ -68,6 +78,23 @@ def test_networks_that_begin_as_pca_go_on_to_learn(digits):
         )
     ]
     assert errors[0] < 0.9 * errors[1]
+
+
+@pytest.mark.parametrize(
+    "model", [SupervisedAAE, AAEClassifier, AAEClusterer, WatermarkAE], ids=str
+)
+def test_every_model_can_begin_as_pca(model, digits):
+    X, y = digits
+    y = y > 4 if model is not WatermarkAE else np.eye(2, dtype=int)[y % 2]
+    options = {"architecture": MLP((8,), init="pca"), "max_iter": 2, "random_state": 0}
+    fitted = model(n_components=3, **options).fit(X, y)
+    assert np.isfinite(fitted.reconstruct(X)).all()
+
+
+def test_constant_data_begin_as_pca():
+    ae = AE(2, architecture=MLP(init="pca"), max_iter=2, random_state=0)
+    for X in (np.ones((20, 4)), np.ones((1, 4))):
+        assert np.isfinite(ae.fit(X).transform(X)).all()
 
 
 def test_fewer_samples_than_components_begin_as_pca(digits):

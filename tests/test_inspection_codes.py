@@ -96,6 +96,13 @@ def test_overlap_of_two_components_that_are_one(one_source):
     assert summary.attrs["total_correlation"] > 5
 
 
+def test_too_few_samples_tell_nothing_of_overlap(one_source):
+    X, _ = one_source
+    summary = component_summary(linear().fit(X), X[:3])
+    assert summary["overlap"].isna().all()
+    assert np.isnan(summary.attrs["total_correlation"])
+
+
 @pytest.mark.parametrize("model", [VAE, AAE, SupervisedAAE, AAEClassifier])
 def test_summary_of_every_model(model, digits):
     X, y = digits
@@ -165,6 +172,13 @@ def test_missing_targets_are_left_out(one_source):
     kept = ~np.isnan(holes)
     whole = latent_correlation(ae, X[kept], {"y": source[kept]}, n_permutations=20)
     pd.testing.assert_frame_equal(some, whole)
+
+
+def test_a_target_of_one_class_goes_with_nothing(one_source):
+    X, _ = one_source
+    found = latent_correlation(linear().fit(X), X, ["a"] * 300, n_permutations=20)
+    assert (found["value"] == 0).all()
+    assert (found["adjusted_p_value"] == 1).all()
 
 
 def test_bad_targets_are_refused(one_source):

@@ -118,7 +118,7 @@ def _begin_as_pca(net, rows, index):
     mean = np.nanmean(X, axis=0)
     X = np.where(np.isnan(X), 0, X - mean)
     n_axes = min(module.n_components, *X.shape)
-    with threadpool_limits(1):
+    with threadpool_limits(1), np.errstate(invalid="ignore"):  # of constant data
         pca = PCA(n_axes, random_state=net.seed % 2**32).fit(X)
     codes = pca.transform(X)
     residuals = np.square(X - pca.inverse_transform(codes)).mean(axis=0)

@@ -105,7 +105,8 @@ def component_summary(estimator, X, *, max_samples=1000, random_state=None):
           Johnson 2016);
         - "prior_distance": of this component alone, from 0 to 1;
         - "overlap": what the other components tell about its `mu` in nats, if all were
-          Gaussian: :math:`-\tfrac12 \log(1 - R^2)`.
+          Gaussian: :math:`-\tfrac12 \log(1 - R^2)`. NaN if there are no more samples
+          than components.
 
         ``summary.attrs["total_correlation"]`` is the overlap of all of them, in nats
         and as if Gaussian: 0 if no component tells anything about another one.
@@ -152,7 +153,7 @@ def component_summary(estimator, X, *, max_samples=1000, random_state=None):
     variance = mu.var(axis=0)
     is_normal = logvar is not None and "kl_divergence" in model.history_[-1]
     unit = np.ones(n_components) if is_normal else _variances(code)
-    correlation = _correlations(mu)
+    overlap, total = _overlap(mu)
     summary = pd.DataFrame(
         {
             "variance_share": variance / variance.sum() if variance.any() else 0.0,
@@ -163,11 +164,10 @@ def component_summary(estimator, X, *, max_samples=1000, random_state=None):
                 energy_coefficient(code["z"][:, [j]], from_prior[:, [j]])
                 for j in range(n_components)
             ],
-            "overlap": 0.5 * np.log(np.diag(np.linalg.inv(correlation))),
+            "overlap": overlap,
         },
         index=component_names(n_components),
     )
-    total = -0.5 * np.linalg.slogdet(correlation)[1]
     summary.attrs["total_correlation"] = float(total)
     return summary
 
@@ -240,13 +240,16 @@ def _variances(code):
     return np.maximum(code["z"].var(axis=0).mean(), np.finfo(np.float32).tiny)
 
 
-def _correlations(mu):
-    """Return the matrix of correlations; what is constant has none with others."""
+def _overlap(mu):
+    """Return what others tell about each component, and what all share, if Gaussian."""
+    if len(mu) <= mu.shape[1] + 1:
+        return np.nan, np.nan
     scale = mu.std(axis=0)
     Z = (mu - mu.mean(axis=0)) / np.where(scale > 0, scale, 1)
-    matrix = Z.T @ Z / len(Z)
-    np.fill_diagonal(matrix, 1 + 1e-9)  # to be inverted where two are the same
-    return matrix
+    correlation = Z.T @ Z / len(Z)
+    np.fill_diagonal(correlation, 1 + 1e-9)  # to be inverted where two are the same
+    each = 0.5 * np.log(np.diag(np.linalg.inv(correlation)))
+    return each, -0.5 * np.linalg.slogdet(correlation)[1]
 
 
 def _divergence(mu, logvar):

@@ -186,6 +186,8 @@ def _orthonormal(columns):
     columns = columns - columns.mean(axis=0)
     if columns.shape[1] == 1:
         return _standardized(columns)
+    if not columns.any():  # of one class
+        return np.zeros((len(columns), 1))
     axes, sizes, _ = np.linalg.svd(columns, full_matrices=False)
     return axes[:, sizes > 1e-9 * max(sizes.max(), 1e-300)]
 

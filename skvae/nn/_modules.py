@@ -224,7 +224,7 @@ class AEModule(nn.Module):
         signal = (variances - noise).clamp(min=0).sqrt()
         into = axes * (signal / variances.clamp(min=1e-12))[:, None]
         n_axes, n_features = axes.shape
-        for name in self._code_sizes:
+        for name in {"mu", "logvar"} & self._code_sizes.keys():
             part: nn.Linear = getattr(self, name)
             nn.init.zeros_(part.weight)
             nn.init.zeros_(part.bias)
