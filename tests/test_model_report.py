@@ -83,6 +83,8 @@ def test_the_best_pipeline_of_a_search_is_described(digits, tmp_path):
     text = model_report(search, table, path=tmp_path / "report.html").read_text()
     assert "<th>n_components</th><td>3</td>" in text
     assert "LogisticRegression" in text
+    assert "The best of 1 candidates" in text
+    assert f"{search.best_score_:.3f}" in text
 
 
 @pytest.mark.filterwarnings("ignore:Posterior collapse")

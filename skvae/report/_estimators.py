@@ -13,7 +13,7 @@ from sklearn.preprocessing import FunctionTransformer
 from ..dicom import VolumeLoader
 
 # Parameters that change no result, or that may hold a folder's name.
-_SILENT = {"cache", "callbacks", "copy", "memory", "n_jobs", "verbose"}
+SILENT = {"cache", "callbacks", "copy", "memory", "n_jobs", "verbose"}
 _AS_IT_IS = FunctionTransformer()  # that of a "passthrough"
 _CONTAINERS = Pipeline | FeatureUnion | ColumnTransformer
 
@@ -67,7 +67,7 @@ def parts_of(estimator):
 def params_of(estimator):
     """Return the parameters that decide a result."""
     params = estimator.get_params(deep=False)
-    return {name: value for name, value in params.items() if name not in _SILENT}
+    return {name: value for name, value in params.items() if name not in SILENT}
 
 
 def predictor_of(estimator):

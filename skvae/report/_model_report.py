@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn.pipeline import Pipeline
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
@@ -22,10 +23,18 @@ from ..plot import (
     ReconstructionDisplay,
 )
 from ..plot._tiles import as_png
-from ._estimators import described, params_of, steps_of, versions_of
+from ._estimators import (
+    SILENT,
+    described,
+    is_search,
+    params_of,
+    steps_of,
+    versions_of,
+)
 
 _SHOWN = 6  # samples
 _MOST_LAYERS = 4
+_BEST = 10  # candidates of a search
 _FEW_PER_COMPONENT = 10
 
 _PAGE = """<!DOCTYPE html>
@@ -117,7 +126,7 @@ def model_report(
     model = _until_autoencoder(whole)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        study = _Study(whole, model, X, y, groups, layers, cv)
+        study = _Study(estimator, whole, model, X, y, groups, layers, cv)
         sections = {title: write(study) for title, write in _SECTIONS.items()}
     doubts = [*study.doubts, *dict.fromkeys(str(one.message) for one in caught)]
     body = "".join(
@@ -135,7 +144,8 @@ def model_report(
 class _Study:
     """What the report is about, and what there is to doubt."""
 
-    def __init__(self, whole, estimator, X, y, groups, layers, cv):
+    def __init__(self, given, whole, estimator, X, y, groups, layers, cv):
+        self.search = given if is_search(given) else None
         self.whole, self.estimator = whole, estimator
         self.X, self.groups, self.layers, self.cv = X, groups, layers, cv
         self.y = None if y is None else to_numpy(y)
@@ -188,6 +198,25 @@ def _settings(study):
             f"{_facts(values)}</details>"
         )
     return "".join(parts)
+
+
+def _search(study):
+    if study.search is None:
+        return ""
+    results = pd.DataFrame(study.search.cv_results_)
+    names = [
+        name
+        for name in results
+        if name.startswith("param_") and name.split("__")[-1] not in SILENT
+    ]
+    scores = [name for name in results if name.startswith(("mean_test", "std_test"))]
+    rank = next(name for name in results if name.startswith("rank_test"))
+    best = results.sort_values(rank, kind="stable").head(_BEST)[[*names, *scores]]
+    text = (
+        f"<p>The best of {len(results)} candidates. Their scores chose among them, so "
+        "the first one is too good; a cross-validation around the search is not.</p>"
+    )
+    return text + best.to_html(border=0, float_format="{:.3f}".format, index=False)
 
 
 def _training(study):
@@ -278,6 +307,7 @@ def _versions(study):
 _SECTIONS = {
     "Data": _data,
     "Settings": _settings,
+    "Search": _search,
     "Training": _training,
     "Reconstructions": _reconstructions,
     "Components": _components,
