@@ -9,6 +9,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skvae import AE, VAE, Conv, SupervisedAAE
+from skvae.datasets import make_dicom_cohort
+from skvae.dicom import VolumeLoader, scan
 from skvae.inspection import attribution, compare_layers, component_summary
 from skvae.plot import (
     AttributionDisplay,
@@ -95,6 +97,21 @@ def test_volumes_are_three_slices_in_proportion():
     # Slices of 8 x 10, 12 x 10 and 12 x 8 pixels, with a column between them.
     assert tile.shape == (12, 10 + 1 + 10 + 1 + 8)
     assert_array_equal(tile[:8, :10], X[0, 0, 2])
+    assert display.axes_[-1, 0].get_xlabel() == "12 x 8 x 10 mm"
+
+
+def test_a_loader_in_the_pipeline_knows_the_spacing(tmp_path):
+    make_dicom_cohort(tmp_path, 3, random_state=0)
+    volumes = scan(tmp_path)
+    loader = VolumeLoader(spacing=(16, 8, 8), shape=(3, 10, 10))
+    ae = AE(2, architecture=Conv((4,), dense=8), **QUICK)
+    pipeline = make_pipeline(loader, ae).fit(volumes)
+    for display in (
+        ReconstructionDisplay.from_estimator(pipeline, volumes),
+        AttributionDisplay.from_estimator(pipeline, volumes, 0),
+    ):
+        assert display.spacing == (16, 8, 8)
+        assert display.axes_[-1, 0].get_xlabel() == "48 x 80 x 80 mm"
 
 
 def test_traversals_of_images_and_tables(digits, vae, table, scaled):

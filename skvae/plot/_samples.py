@@ -16,10 +16,12 @@ from ._tiles import (
     draw_bars,
     draw_tile,
     is_table,
+    name_size,
     names_of,
     new_figure,
     numbered,
     shaped,
+    spacing_of,
     table_axes,
     tile_width,
 )
@@ -41,7 +43,8 @@ class ReconstructionDisplay:
         A few.
     reconstructions : ndarray of the shape of samples
     spacing : tuple of (float, float, float), default=None
-        Of the slices, rows and columns of volumes in millimetres. None takes cubes.
+        Of the slices, rows and columns of volumes in millimetres, which draws them in
+        proportion and names their size. None takes cubes.
     feature_names : list of str, default=None
         Of the columns of a table.
 
@@ -86,7 +89,7 @@ class ReconstructionDisplay:
         image_shape : tuple of int, default=None
             Of one sample, for images that are flat.
         spacing : tuple of (float, float, float), default=None
-            As in the constructor.
+            As in the constructor. None takes that of a `VolumeLoader` in a Pipeline.
         figure : matplotlib Figure or SubFigure, default=None
             None makes a new one.
 
@@ -106,6 +109,7 @@ class ReconstructionDisplay:
         image_shape = image_shape or model.image_shape
         samples, made = (shaped(part, image_shape) for part in (samples, made))
         names = names_of(estimator, samples.shape[1])
+        spacing = spacing_of(estimator, spacing)
         display = cls(samples, made, spacing=spacing, feature_names=names)
         return display.plot(figure)
 
@@ -154,6 +158,7 @@ class ReconstructionDisplay:
             self.axes_[:, 0], ("input", "output", "difference"), strict=True
         ):
             ax.set_ylabel(label, rotation=0, ha="right", va="center")
+        name_size(self.axes_[-1, 0], samples[0], self.spacing)
         self.figure_.colorbar(shown, ax=list(self.axes_[:2].flat), aspect=30)
         self.figure_.colorbar(change, ax=list(self.axes_[2]), aspect=15)
         return self
@@ -239,7 +244,7 @@ class LatentTraversalDisplay:
         image_shape : tuple of int, default=None
             Of one sample, for images that are flat.
         spacing : tuple of (float, float, float), default=None
-            As in the constructor.
+            As in the constructor. None takes that of a `VolumeLoader` in a Pipeline.
         figure : matplotlib Figure or SubFigure, default=None
             None makes a new one.
 
@@ -260,7 +265,7 @@ class LatentTraversalDisplay:
             values,
             decoded,
             [f"mu_{j}" for j in chosen],
-            spacing=spacing,
+            spacing=spacing_of(estimator, spacing),
             feature_names=names_of(estimator, decoded.shape[-1]),
         ).plot(figure)
 
@@ -298,6 +303,7 @@ class LatentTraversalDisplay:
                 )
                 ax.set_title(f"{value:.1f}", fontsize="small", pad=2)
             row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        name_size(self.axes_[-1, 0], decoded[0, 0], self.spacing)
         return self
 
     def _draw_lines(self, ax, values, table):
@@ -370,7 +376,7 @@ class SampleDisplay:
         image_shape : tuple of int, default=None
             Of one sample, for images that are flat.
         spacing : tuple of (float, float, float), default=None
-            As in the constructor.
+            As in the constructor. None takes that of a `VolumeLoader` in a Pipeline.
         random_state : int, RandomState instance or None, default=None
         figure : matplotlib Figure or SubFigure, default=None
             None makes a new one.
@@ -386,7 +392,7 @@ class SampleDisplay:
         drawn = model.sample(n_samples, random_state=random_state, **options)
         drawn = to_numpy(back_from_autoencoder(estimator, drawn))
         drawn = shaped(drawn, image_shape or model.image_shape)
-        return cls(drawn, y, spacing=spacing).plot(figure)
+        return cls(drawn, y, spacing=spacing_of(estimator, spacing)).plot(figure)
 
     def plot(self, figure=None):
         """Draw all samples.
@@ -430,6 +436,7 @@ class SampleDisplay:
             )
             if self.labels is not None:
                 ax.set_title(str(self.labels[i]), fontsize="small", pad=2)
+        name_size(self.axes_[-1, 0], samples[0], self.spacing)
         return self
 
 
@@ -509,7 +516,7 @@ class AttributionDisplay:
         image_shape : tuple of int, default=None
             Of one sample, for images that are flat.
         spacing : tuple of (float, float, float), default=None
-            As in the constructor.
+            As in the constructor. None takes that of a `VolumeLoader` in a Pipeline.
         figure : matplotlib Figure or SubFigure, default=None
             None makes a new one.
 
@@ -527,7 +534,7 @@ class AttributionDisplay:
             samples,
             given,
             f"{layer}_{component}",
-            spacing=spacing,
+            spacing=spacing_of(estimator, spacing),
             feature_names=names,
         )
         return display.plot(figure)
@@ -575,6 +582,7 @@ class AttributionDisplay:
                 column[1].contour(strength, [level], colors="#E69F00", linewidths=1.2)
         self.axes_[0, 0].set_ylabel("contribution")
         self.axes_[1, 0].set_ylabel("sample")
+        name_size(self.axes_[-1, 0], samples[0], self.spacing)
         bar = self.figure_.colorbar(drawn, ax=list(self.axes_.flat), aspect=30)
         bar.set_label(f"to {self.name}")
         return self

@@ -120,6 +120,25 @@ def draw_tile(ax, sample, *, spacing=None, **options):
     return drawn
 
 
+def name_size(ax, sample, spacing):
+    """Write below an axis how large a volume is, if that is known."""
+    if spacing is None or sample.ndim != 4:
+        return
+    sizes = np.multiply(sample.shape[1:], spacing)
+    ax.set_xlabel(" x ".join(f"{size:.0f}" for size in sizes) + " mm", fontsize="small")
+
+
+def spacing_of(estimator, spacing):
+    """Return the spacing of volumes: as given, or as a loader in a pipeline sets it."""
+    if spacing is None and isinstance(estimator, Pipeline):
+        found = [getattr(step, "spacing", None) for _, step in estimator.steps[:-1]]
+        found = [each for each in found if not isinstance(each, str | None)]
+        spacing = found[0] if found else None  # "fit" is another one for each case
+    if spacing is None:
+        return None
+    return tuple(np.broadcast_to(np.asarray(spacing, dtype=float), 3))
+
+
 def draw_bars(ax, values, names, **options):
     """Draw a bar for each of the features with the largest absolute values."""
     largest = np.argsort(np.abs(values))[-MOST_FEATURES:]
