@@ -183,6 +183,13 @@ def test_two_components_can_be_chosen(digits, vae):
         LatentSpaceDisplay.from_estimator(vae, digits[0], projection="tsne")
 
 
+def test_codes_by_umap(digits, vae):
+    pytest.importorskip("umap", reason="needs umap-learn")
+    display = LatentSpaceDisplay.from_estimator(vae, digits[0], projection="umap")
+    assert display.ax_.get_xlabel() == "UMAP 1"
+    assert np.ptp(display.points, axis=0).min() > 1
+
+
 def test_one_component_is_a_line(digits):
     ae = AE(1, **QUICK).fit(digits[0])
     display = LatentSpaceDisplay.from_estimator(ae, digits[0])

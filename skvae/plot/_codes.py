@@ -442,7 +442,7 @@ def _in_two_dimensions(mu, projection):
     if projection == "umap":
         from umap import UMAP
 
-        return UMAP(random_state=0).fit_transform(mu), ("UMAP 1", "UMAP 2")
+        return UMAP(n_jobs=1, random_state=0).fit_transform(mu), ("UMAP 1", "UMAP 2")
     raise ValueError(
         "`projection` must be 'pca', 'umap' or a pair of components, got "
         f"{projection!r}."
