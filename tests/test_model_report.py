@@ -21,7 +21,7 @@ from skvae.report import model_report
 
 QUICK = {"max_iter": 2, "random_state": 0}
 SECTIONS = ["Doubts", "Data", "Settings", "Training", "Reconstructions", "Components"]
-SECTIONS += ["Codes", "Layers", "Versions"]
+SECTIONS += ["Codes", "Layers", "How to cite", "Versions"]
 
 
 def sections(page):
@@ -45,7 +45,8 @@ def test_a_report_is_whole_and_needs_no_network(page):
         kind, data = source.split(",", 1)
         assert kind == "data:image/png;base64"
         assert base64.b64decode(data).startswith(b"\x89PNG")
-    assert not re.search("href=|https?://|<script", text)
+    assert not re.search("href=|src=.http|<script|<link", text)
+    assert "Auto-encoding variational Bayes" in text
     assert len(text) < 3e6
 
 

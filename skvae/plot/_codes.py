@@ -5,7 +5,7 @@ from scipy.stats import gaussian_kde
 from sklearn.decomposition import PCA
 
 from .._validation import to_numpy
-from ..inspection import component_summary, latent_correlation
+from ..inspection import compare_layers, component_summary, latent_correlation
 from ..inspection._codes import code_of
 from ._tiles import CLASS_COLORS, MARKERS, new_axes, new_figure
 
@@ -365,18 +365,39 @@ class LayerComparisonDisplay:
     --------
     >>> from sklearn.datasets import load_digits
     >>> from skvae import AE
-    >>> from skvae.inspection import compare_layers
     >>> from skvae.plot import LayerComparisonDisplay
     >>> X, y = load_digits(return_X_y=True)
     >>> ae = AE(4, max_iter=3, random_state=0)
-    >>> comparison = compare_layers(ae, X, y, layers=["mu", "encoder.2"], cv=2)
-    >>> display = LayerComparisonDisplay(comparison).plot()
+    >>> display = LayerComparisonDisplay.from_estimator(
+    ...     ae, X, y, layers=["mu", "encoder.2"], cv=2
+    ... )
     >>> [label.get_text() for label in display.ax_.get_yticklabels()]
     ['mu (4)', 'encoder.2 (256)', 'raw input (64)']
     """
 
     def __init__(self, comparison):
         self.comparison = comparison
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, *, ax=None, **options):
+        """Compare the layers of an autoencoder, and plot the scores.
+
+        Parameters
+        ----------
+        estimator : estimator
+            An autoencoder, or a Pipeline that ends in one; copies of it are fitted.
+        X : array-like of shape (n_samples, ...)
+        y : array-like of shape (n_samples,)
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+        **options : dict
+            Further arguments of `skvae.inspection.compare_layers`.
+
+        Returns
+        -------
+        display : LayerComparisonDisplay
+        """
+        return cls(compare_layers(estimator, X, y, **options)).plot(ax)
 
     def plot(self, ax=None):
         """Draw a row for each layer.

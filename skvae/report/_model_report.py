@@ -2,6 +2,8 @@
 
 import base64
 import html
+import inspect
+import re
 import warnings
 from pathlib import Path
 
@@ -299,9 +301,19 @@ def _layers(study):
     return text + _table(comparison.table) + picture
 
 
+def _citation(study):
+    """Return the references in the documentation of the model."""
+    text = inspect.getdoc(type(study.model))
+    match = re.search(
+        r"^References\n-+\n(.*?)(?:\n\n\S[^\n]*\n-{3,}|\Z)", text, re.M | re.S
+    )
+    references = match[1].split("\n\n") if match else []
+    items = "".join(f"<li>{html.escape(' '.join(r.split()))}</li>" for r in references)
+    return f"<p>The model, and skvae in the version below:</p><ul>{items}</ul>"
+
+
 def _versions(study):
-    text = "<p>Cite the paper of the model, named in its documentation, and skvae.</p>"
-    return text + _facts(versions_of(study.whole))
+    return _facts(versions_of(study.whole))
 
 
 _SECTIONS = {
@@ -313,6 +325,7 @@ _SECTIONS = {
     "Components": _components,
     "Codes": _space,
     "Layers": _layers,
+    "How to cite": _citation,
     "Versions": _versions,
 }
 
