@@ -82,8 +82,16 @@ class SquashingScaler(
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            If a column has no value.
         """
         X = self._validated(X, reset=True)
+        empty = np.flatnonzero(np.isnan(X).all(axis=0))
+        if len(empty):
+            raise ValueError(f"Columns {empty.tolist()} have no value. Drop them.")
         low, self.center_, high = np.nanquantile(X, [0.25, 0.5, 0.75], axis=0)
         half_range = (np.nanmax(X, axis=0) - np.nanmin(X, axis=0)) / 2
         scale = np.where(high > low, (high - low) / _QUARTILES, half_range)

@@ -131,6 +131,19 @@ def test_wide_layers_are_left_out(digits):
     assert table["width"].max() <= 100
 
 
+@pytest.mark.filterwarnings("ignore:The least populated class", "ignore:Only one class")
+def test_what_can_not_be_compared_is_told(bent):
+    X, y = bent
+    ae = AE(2, **SMALL)
+    assert "mu" in compare_layers(ae, X, y, layers="mu", cv=2).table.index
+    with pytest.raises(ValueError, match="more than max_width=1 values"):
+        compare_layers(ae, X, y, layers=["mu"], cv=2, max_width=1)
+    few = np.zeros(len(X), dtype=int)
+    few[-2:] = 1
+    with pytest.raises(ValueError, match="roc_auc is not defined in some of the 3"):
+        compare_layers(ae, X, few, layers=["mu"], cv=3)
+
+
 def test_more_components_reconstruct_better(bent):
     X, y = bent
     table = choose_n_components(

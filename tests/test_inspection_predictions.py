@@ -164,5 +164,7 @@ def test_counterfactuals_that_are_not_there(classifier):
     assert np.isnan(found.decoded[np.isnan(found.distances)]).all()
     with pytest.raises(ValueError, match="`to` must be a class of the pipeline"):
         counterfactual(pipeline, X[:2], "three", X)
+    with pytest.raises(ValueError, match="2 samples at least"):
+        counterfactual(pipeline, X[:2], 3, X[:1])
     with pytest.raises(ValueError, match="says 3 for none of `X_known`"):
         counterfactual(pipeline, X[:2], 3, X[pipeline.predict(X) == 0][:50])

@@ -181,6 +181,8 @@ def test_two_components_can_be_chosen(digits, vae):
     assert_allclose(points, vae.transform(digits[0])[:, [2, 0]])
     with pytest.raises(ValueError, match="`projection` must be"):
         LatentSpaceDisplay.from_estimator(vae, digits[0], projection="tsne")
+    with pytest.raises(ValueError, match="`values` must have one for each"):
+        LatentSpaceDisplay.from_estimator(vae, digits[0], [1, 2])
 
 
 def test_codes_by_umap(digits, vae):

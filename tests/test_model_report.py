@@ -121,3 +121,5 @@ def test_what_was_there_stays_if_a_report_fails(digits, tmp_path):
     with pytest.raises(ValueError, match="100 features, but VAE is expecting 64"):
         model_report(VAE(2, **QUICK).fit(X), np.zeros((30, 100)), path=path)
     assert path.read_text() == "an older report"
+    with pytest.raises(FileNotFoundError, match="a folder that isn't there"):
+        model_report(AE(2, **QUICK).fit(X), X, path=tmp_path / "none" / "report.html")

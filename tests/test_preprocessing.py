@@ -148,3 +148,5 @@ def test_squashed_columns_come_back():
     assert np.nanmax(np.abs(Z)) < 2
     assert_allclose(scaler.inverse_transform(Z), X, rtol=1e-6)
     assert np.isfinite(scaler.inverse_transform([[9.0, 0.0, -9.0]])).all()
+    with pytest.raises(ValueError, match=r"Columns \[1\] have no value"):
+        scaler.fit([[1.0, np.nan], [2.0, np.nan]])

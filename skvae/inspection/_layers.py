@@ -115,7 +115,8 @@ def compare_layers(
     Raises
     ------
     ValueError
-        If a split has samples of one group on both sides.
+        If a split has samples of one group on both sides, if the score is not defined
+        in a fold, or if all layers are wider than `max_width`.
 
     Notes
     -----
@@ -159,12 +160,17 @@ def compare_layers(
         }
 
     autoencoder_in(estimator)
+    layers = None if layers is None else as_list(layers)
     with stacked_training():
         folds = Parallel()(delayed(fold)(train, test) for train, test in splits)
     scores = []
     for features, (train, test) in zip(folds, splits, strict=True):
         widths = {name: of_train.shape[1] for name, (of_train, _) in features.items()}
         features = {k: both for k, both in features.items() if widths[k] <= max_width}
+        if not features.keys() - {RAW}:
+            raise ValueError(
+                f"All layers have more than max_width={max_width} values. Raise it."
+            )
 
         def score(model, of_train, of_test, train=train, test=test):
             return scorer(clone(model).fit(of_train, y[train]), of_test, y[test])
@@ -180,6 +186,11 @@ def compare_layers(
         scores.append(row)
     share = np.mean([len(test) / len(train) for train, test in splits])
     scores = pd.DataFrame(scores)
+    if scores.isna().any(axis=None):
+        raise ValueError(
+            f"{metric} is not defined in some of the {len(splits)} folds, as where a "
+            "class is missing. Take fewer folds, or another `scoring`."
+        )
     level = confidence_level
     table = _layer_table(scores, widths, partial(_interval, share=share, level=level))
     level = 1 - (1 - level) / len(table)  # Bonferroni

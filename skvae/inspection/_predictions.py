@@ -169,13 +169,16 @@ def counterfactual(pipeline, X, to, X_known, *, support=0.95, n_candidates=50):
     check_is_fitted(pipeline)
     classes = getattr(pipeline, "classes_", None)
     if classes is None or to not in list(classes):
-        known = "no classifier" if classes is None else list(classes)
+        known = "no classifier" if classes is None else classes.tolist()
         raise ValueError(f"`to` must be a class of the pipeline ({known}), got {to!r}.")
     code, behind, n_used = _code_and_rest(pipeline, X)
     mu = code["mu"].astype(np.float64)
     if n_used != mu.shape[1]:
         raise ValueError("The classifier must get all of `mu`, not a prefix.")
     known = _code_and_rest(pipeline, X_known)[0]["mu"].astype(np.float64)
+
+    if len(known) < 2:
+        raise ValueError("`X_known` must hold 2 samples at least, got 1.")
 
     def says_so(codes):
         return behind.predict(codes.astype(np.float32)) == to

@@ -76,6 +76,11 @@ class LatentSpaceDisplay:
         display : LatentSpaceDisplay
         """
         mu = code_of(estimator, X)[0]["mu"]
+        if values is not None and len(values) != len(mu):
+            raise ValueError(
+                f"`values` must have one for each of the {len(mu)} samples, got "
+                f"{len(values)}."
+            )
         points, names = _in_two_dimensions(mu, projection)
         if value_name is None:
             value_name = getattr(values, "name", None)

@@ -103,6 +103,8 @@ def model_report(
     ------
     NotFittedError
         If the estimator is not fitted.
+    FileNotFoundError
+        If the folder of `path` does not exist.
     ValueError
         If there is no autoencoder.
 
@@ -124,6 +126,11 @@ def model_report(
     True
     """
     check_is_fitted(estimator)
+    path = Path(path)
+    if not path.absolute().parent.is_dir():  # before the work is done
+        raise FileNotFoundError(
+            f"`path`={str(path)!r} names a folder that isn't there."
+        )
     whole = described(estimator)
     model = _until_autoencoder(whole)
     with warnings.catch_warnings(record=True) as caught:
@@ -138,7 +145,6 @@ def model_report(
     )
     name = type(autoencoder_in(model)).__name__
     page = _PAGE.format(title=f"Report on a {name}", body=body)
-    path = Path(path)
     path.write_text(page, encoding="utf-8")
     return path
 
