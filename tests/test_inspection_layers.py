@@ -142,6 +142,8 @@ def test_what_can_not_be_compared_is_told(bent):
     few[-2:] = 1
     with pytest.raises(ValueError, match="roc_auc is not defined in some of the 3"):
         compare_layers(ae, X, few, layers=["mu"], cv=3)
+    with pytest.raises(ValueError, match="roc_auc is not defined in some of the 3"):
+        choose_n_components(ae, X, few, n_components=[2], cv=3)
 
 
 def test_more_components_reconstruct_better(bent):

@@ -186,11 +186,7 @@ def compare_layers(
         scores.append(row)
     share = np.mean([len(test) / len(train) for train, test in splits])
     scores = pd.DataFrame(scores)
-    if scores.isna().any(axis=None):
-        raise ValueError(
-            f"{metric} is not defined in some of the {len(splits)} folds, as where a "
-            "class is missing. Take fewer folds, or another `scoring`."
-        )
+    _check_defined(scores, metric, len(splits))
     level = confidence_level
     table = _layer_table(scores, widths, partial(_interval, share=share, level=level))
     level = 1 - (1 - level) / len(table)  # Bonferroni
@@ -258,7 +254,7 @@ def choose_n_components(
     target = None if y is None else to_numpy(y)
     scorer = None
     if y is not None:
-        predictor, _, _, scorer = _predictor(predictor, scoring, target)
+        predictor, _, metric, scorer = _predictor(predictor, scoring, target)
     splits = _splits(cv, X, target, groups, predictor)
 
     def measured(size, train, test):
@@ -281,6 +277,8 @@ def choose_n_components(
             for train, test in splits
         )
     rows = pd.DataFrame([row for several in found for row in several])
+    if y is not None:
+        _check_defined(rows["score"], metric, len(splits))
     by_size = rows.groupby("n_components")
     table = by_size.mean()
     errors = by_size.std() / math.sqrt(len(splits))
@@ -329,6 +327,14 @@ def _predictor(predictor, scoring, y):
     metric = scoring if isinstance(scoring, str) else "score"
     predictor = make_pipeline(StandardScaler(), predictor)
     return predictor, dummy, metric, check_scoring(predictor, scoring)
+
+
+def _check_defined(scores, metric, n_folds):
+    if np.isnan(scores.to_numpy(dtype=float)).any():
+        raise ValueError(
+            f"{metric} is not defined in some of the {n_folds} folds, as where a class "
+            "is missing. Take fewer folds, or another `scoring`."
+        )
 
 
 def _splits(cv, X, y, groups, predictor):
