@@ -11,7 +11,7 @@ from .. import nn
 from .._cache import CacheWarning, remember
 from .._random import child_seed
 from .._trees import pack, unpack
-from .._validation import check_layers, location_and_spread, to_numpy
+from .._validation import check_layers, location_and_spread
 from .build import build_module, lent_globals
 from .crew import current_crew
 from .net import Net
@@ -113,8 +113,9 @@ def _begin_as_pca(net, rows, index):
     module = net.module_
     if len(index) > _ENOUGH_FOR_PCA:
         index = index[np.linspace(0, len(index) - 1, _ENOUGH_FOR_PCA).astype(int)]
-    X = to_numpy(module.standardized(net.as_samples(as_tensor(rows[index]))))
-    X = X.reshape(len(index), -1).astype(np.float64)
+    device = module.shift.device
+    samples = net.as_samples(as_tensor(rows[index])).to(device)
+    X = module.standardized(samples).flatten(1).cpu().numpy().astype(np.float64)
     mean = np.nanmean(X, axis=0)
     X = np.where(np.isnan(X), 0, X - mean)
     n_axes = min(module.n_components, *X.shape)
@@ -123,7 +124,8 @@ def _begin_as_pca(net, rows, index):
     codes = pca.transform(X)
     residuals = np.square(X - pca.inverse_transform(codes)).mean(axis=0)
     parts = mean, pca.components_, codes.var(axis=0), residuals
-    module.begin_as_pca(*(as_tensor(part.astype(np.float32)) for part in parts))
+    tensors = (as_tensor(part.astype(np.float32)).to(device) for part in parts)
+    module.begin_as_pca(*tensors)
 
 
 def _built(recipe, seed, shift, spread, callbacks):

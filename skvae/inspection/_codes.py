@@ -1,7 +1,5 @@
 """The codes of samples: how they are distributed, and what each component holds."""
 
-from numbers import Integral
-
 import numpy as np
 import pandas as pd
 from scipy.spatial.distance import cdist, pdist
@@ -61,7 +59,7 @@ def prior_distance(estimator, X, *, max_samples=2000, random_state=None):
     >>> prior_distance(after, X) < prior_distance(before, X)
     True
     """
-    if not isinstance(max_samples, Integral) or max_samples < 2:
+    if not is_count(max_samples) or max_samples < 2:
         raise ValueError(f"`max_samples` must be an int >= 2, got {max_samples!r}.")
     rng = check_random_state(0 if random_state is None else random_state)
     code, model = code_of(estimator, X)
