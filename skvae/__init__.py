@@ -6,6 +6,7 @@ from ._aae_clusterer import AAEClusterer
 from ._adversarial import DiscriminatorWarning
 from ._ae import AE
 from ._cache import CacheWarning
+from ._files import load, save
 from ._supervised_aae import SupervisedAAE
 from ._vae import VAE, PosteriorCollapseWarning
 from ._watermark_ae import WatermarkAE
@@ -29,4 +30,6 @@ __all__ = [
     "ResNet",
     "SupervisedAAE",
     "WatermarkAE",
+    "load",
+    "save",
 ]

@@ -4,6 +4,7 @@ import math
 import os
 import warnings
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
@@ -56,6 +57,19 @@ except ImportError:  # scikit-learn < 1.9
 
     class CallbackSupportMixin:
         """Stands in where scikit-learn has no callbacks yet."""
+
+
+_leaves_out_optimizers = ContextVar("leaves_out_optimizers", default=False)
+
+
+@contextmanager
+def without_optimizers(is_so=True):
+    """Leave the state of optimizers out of all states that are asked for within."""
+    token = _leaves_out_optimizers.set(is_so)
+    try:
+        yield
+    finally:
+        _leaves_out_optimizers.reset(token)
 
 
 _GENEROUS = 32  # components, of which n_components="auto" keeps some
@@ -613,6 +627,8 @@ class BaseAutoencoder(
         state = dict(super().__getstate__())
         if "_net" in state:
             state["_net"] = state["_net"].get_state()
+            if _leaves_out_optimizers.get():
+                state["_net"]["optimizers"] = None
             # Callbacks hold on to what they have seen, optimizers and the like.
             del state["module_"], state["callbacks_"]
         return state
@@ -716,6 +732,13 @@ class BaseAutoencoder(
         """Validate what comes into a training, and settle what it does."""
         (X, y), (X_val, y_val) = data, held_out
         earlier = getattr(self, "_net", None) if resume else None
+        if earlier is not None and earlier.optimizers_ is None:
+            raise ValueError(
+                f"This {type(self).__name__} was saved without what its optimizers "
+                "remember, so its training can't go on. Save it with "
+                "skvae.save(..., optimizer=True), or start anew: use fit with "
+                "warm_start=False."
+            )
         rows, shape = check_rows(self, X, reset=earlier is None)
         if earlier is None:
             self._input_shape = shape

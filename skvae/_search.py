@@ -125,15 +125,16 @@ class StackedSearchMixin:
         -------
         self : object
         """
-        given = self.estimator
-        self.estimator = clone(given)
-        _share_steps(self.estimator, type(None), SharedSteps())
+        given, sharing = self.estimator, clone(self.estimator)
+        self.estimator = sharing
+        _share_steps(sharing, type(None), SharedSteps())
         options = {"max_networks": self.max_networks, "verbose": self.verbose}
         try:
             with stacked_training(**options):
                 super().fit(X, y, **params)
         finally:
             self.estimator = given
+            _share_steps(sharing, SharedSteps, None)  # `scorer_` may hold it
         if hasattr(self, "best_estimator_"):
             _share_steps(self.best_estimator_, SharedSteps, None)
         return self

@@ -41,7 +41,7 @@ FLOORS = [
         "_watermark_ae",
     },
     {"inspection", "model_selection", "outlier", "plot", "report", "_search"}
-    | {"hashing", "impute", "metrics", "preprocessing"},
+    | {"_files", "hashing", "impute", "metrics", "preprocessing"},
 ]
 PACKAGES = {"_engine", "dicom", "inspection", "nn", "plot", "report"}
 # Who alone may import what.

@@ -520,7 +520,8 @@ class Net(Inference, NeuralNet):
         """Return weights, optimizers and history as arrays and plain values."""
         return {
             "module": to_arrays(self.module_.state_dict()),
-            "optimizers": {
+            "optimizers": self.optimizers_
+            and {
                 phase: to_arrays(optimizer.state_dict())
                 for phase, optimizer in self.optimizers_.items()
             },
@@ -543,11 +544,16 @@ class Net(Inference, NeuralNet):
         ]
 
     def set_state(self, state):
-        """Take over what `get_state` gave, but no learning rate that was changed."""
+        """Take over what `get_state` gave, but no learning rate that was changed.
+
+        Without a state of the optimizers there are none, and training can't go on.
+        """
         self.module_.load_state_dict(to_tensors(state["module"]))
         for name, parameter in self.module_.named_parameters():
             parameter.requires_grad_(name not in state["frozen"])
-        for phase, optimizer in self.optimizers_.items():
+        if state["optimizers"] is None:
+            self.optimizers_ = self.optimizer_ = None
+        for phase, optimizer in (self.optimizers_ or {}).items():
             optimizer.load_state_dict(to_tensors(state["optimizers"][phase]))
             if self._rate(phase) != state["rates"].get(phase, state["lr"]):
                 for group in optimizer.param_groups:
