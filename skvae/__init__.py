@@ -7,6 +7,7 @@ from ._adversarial import DiscriminatorWarning
 from ._ae import AE
 from ._cache import CacheWarning
 from ._files import load, save
+from ._onnx import to_onnx
 from ._supervised_aae import SupervisedAAE
 from ._vae import VAE, PosteriorCollapseWarning
 from ._watermark_ae import WatermarkAE
@@ -32,4 +33,5 @@ __all__ = [
     "WatermarkAE",
     "load",
     "save",
+    "to_onnx",
 ]

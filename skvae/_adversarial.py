@@ -306,6 +306,14 @@ class ClassDecoder(BaseAdversarial):
         codes = self._beside(*self._draw_both(n_samples, rng, numbers))
         return self._decode(codes, draw_seed(rng) if noise else None)
 
+    def _graph(self, method):
+        from ._engine.graphs import decoded_by_class
+
+        if method == "inverse_transform":
+            shares = self.class_prior_.tolist()
+            return decoded_by_class(self.module_, shares), self._input_shape
+        return super()._graph(method)
+
     def _draw_codes(self, n_samples, rng, y=None):
         return self._draw_both(n_samples, rng, y)[0]
 
@@ -408,6 +416,12 @@ class ClassEncoder(ClassDecoder):
                 self, X, n_components, threshold=threshold
             )
         return super().reconstruct(X, y, n_components, threshold=threshold)
+
+    def _graph(self, method):
+        if method == "predict_proba":
+            shape = (len(self.classes_),)
+            return lambda X: self.module_.encode(X, ["proba"])["proba"], shape
+        return super()._graph(method)
 
 
 def _shares(numbers, n_classes):

@@ -1105,6 +1105,45 @@ class BaseAutoencoder(
             "Take a VAE, or sample_posterior=False."
         )
 
+    def _graph(self, method):
+        """Return a function of tensors that computes a method, and where it ends.
+
+        Returns
+        -------
+        function : callable
+            Takes samples in the shape of the networks, or codes.
+        shape : tuple of int
+            Of what it gives for one sample.
+        """
+        from ._engine.graphs import columns_of
+
+        if method == "transform":
+            names = [self._without_draws(name) for name in as_list(self.layer)]
+            shapes = check_layers(names, self.layer_names_)
+            width = sum(math.prod(shape) for shape in shapes.values())
+            return columns_of(self._net, names), (width,)
+        if method == "reconstruct":
+            return self.module_, self._input_shape
+        if method == "score_samples":
+            return self.module_.log_likelihood, ()
+        if method == "inverse_transform":
+            return self.module_.decode, self._input_shape
+        raise ValueError(
+            f"{type(self).__name__} has no method={method!r} that ONNX could compute."
+        )
+
+    def _without_draws(self, name):
+        """Return the name of a layer that is computed without random numbers."""
+        layer, length = prefix_of(name)
+        if layer != "z":
+            return name
+        if "logvar" in self.layer_names_:
+            raise ValueError(
+                "layer='z' draws random numbers, which a graph of ONNX doesn't repeat. "
+                "Use set_params(layer='mu')."
+            )
+        return "mu" if length is None else f"mu[:{length}]"
+
     def _decode(self, codes, seed=None, logits=False):
         """Return means of the likelihood, draws if there is a seed, or logits."""
         data = self._net.decode(codes, self._input_dtype, seed, logits)

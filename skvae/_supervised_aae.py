@@ -160,6 +160,16 @@ class SupervisedAAE(ClassDecoder, corruption=0.5, batch_size=64):
         codes = to_numpy(self._net.extract(rows, ["mu"])["mu"][:, :n_components])
         return self._decode(self._beside(codes, y))
 
+    def _graph(self, method):
+        from ._engine.graphs import scored_by_class
+
+        if method == "reconstruct":
+            decode, shape = super()._graph("inverse_transform")
+            return lambda X: decode(self.module_.encode(X)["mu"]), shape
+        if method == "score_samples":
+            return scored_by_class(self.module_, self.class_prior_.tolist()), ()
+        return super()._graph(method)
+
     def _log_likelihood(self, rows, numbers):
         samples = self._net.as_samples(rows)
         return self._net.apply(self.module_.log_likelihood, samples, numbers)

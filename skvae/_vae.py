@@ -202,6 +202,14 @@ class VAE(BaseAutoencoder):
             bound = self.module_.importance_weighted_bound
         return self._net.apply(bound, self._net.as_samples(rows), noise)
 
+    def _graph(self, method):
+        if method == "score_samples":
+            raise ValueError(
+                "score_samples of a VAE draws random numbers, which a graph of ONNX "
+                "doesn't repeat. Take method='reconstruct', and measure the error."
+            )
+        return super()._graph(method)
+
     def _draw_codes(self, n_samples, rng):
         shape = n_samples, *self.layer_names_["mu"]
         return rng.standard_normal(shape).astype(np.float32)

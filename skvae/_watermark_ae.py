@@ -311,6 +311,15 @@ class WatermarkAE(AE):
     def _held_out_numbers(self, y, rows, labels):
         return self._marks(y, len(rows), "y_val")
 
+    def _graph(self, method):
+        module = self.module_
+        if method == "predict_proba":
+            return lambda X: module.read(X).sigmoid(), self.mark_shape_
+        if method == "inverse_transform":
+            decode, shape = super()._graph(method)
+            return lambda Z: decode(module.beside(Z, None)), shape
+        return super()._graph(method)
+
     def _marks(self, y, n_samples, name="y"):
         """Return marks as rows of bits, float32."""
         y = np.asarray(to_numpy(y))

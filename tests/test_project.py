@@ -41,7 +41,7 @@ FLOORS = [
         "_watermark_ae",
     },
     {"inspection", "model_selection", "outlier", "plot", "report", "_search"}
-    | {"_files", "hashing", "impute", "metrics", "preprocessing"},
+    | {"_files", "_onnx", "hashing", "impute", "metrics", "preprocessing"},
 ]
 PACKAGES = {"_engine", "dicom", "inspection", "nn", "plot", "report"}
 # Who alone may import what.
@@ -66,6 +66,9 @@ SIDE_BY_SIDE = {
     ("report", "model_selection"),
     ("report", "plot"),
     ("outlier", "_search"),
+    ("_onnx", "hashing"),
+    ("_onnx", "outlier"),
+    ("_onnx", "preprocessing"),
     ("inspection", "_search"),
     ("inspection", "model_selection"),
     ("plot", "inspection"),

@@ -31,15 +31,21 @@ class Inference:
 
     def extract(self, rows, names):
         """Return the named layers of flat rows, or prefixes, as a dict of arrays."""
+        noise = []
+        if any(prefix_of(name)[0] == "z" for name in names):
+            noise = [row_noise(to_numpy(rows), self.seed, self.module_.n_components)]
+        return self.apply_many(self.layers(names), self.as_samples(rows), *noise)
+
+    def layers(self, names):
+        """Return a function that gives the named layers of samples, or prefixes.
+
+        If "z" is among them, it takes noise beside the samples.
+        """
         module, sizes = self.module_, self.module_.code_sizes
         parts = {name: prefix_of(name) for name in names}
-        layers_of = {layer for layer, _ in parts.values()}
-        wanted = layers_of - {"z"}
-        noise = []
-        if "z" in layers_of:
-            wanted |= set(sizes)
-            noise = [row_noise(to_numpy(rows), self.seed, module.n_components)]
-
+        wanted = {layer for layer, _ in parts.values()}
+        if "z" in wanted:
+            wanted = wanted - {"z"} | set(sizes)
         if wanted <= set(sizes):
             run = partial(module.encode, names=wanted)
         else:
@@ -54,7 +60,7 @@ class Inference:
                 for name, (layer, n) in parts.items()
             }
 
-        return self.apply_many(layers, self.as_samples(rows), *noise)
+        return layers
 
     def _watched(self, names):
         """Return a function that gives outputs of submodules, parts of the code too."""

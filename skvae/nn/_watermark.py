@@ -64,7 +64,9 @@ class WatermarkModule(AEModule):
     def beside(self, Z: Tensor, y: Tensor | None) -> Tensor:
         """Return the input of the decoder: codes and marks, half a mark for None."""
         if y is None:
-            y = Z.new_full((len(Z), self.n_classes), 0.5)
+            y = Z.new_full(
+                (Z.shape[0], self.n_classes), 0.5
+            )  # len(Z) would stay in ONNX
         return torch.cat([Z, 2 * y - 1], 1)
 
     def read(self, X: Tensor) -> Tensor:
