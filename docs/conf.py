@@ -1,7 +1,11 @@
 """Sphinx configuration."""
 
+import sys
 import warnings
 from importlib.metadata import version as installed_version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # for board.py
 
 project = "skvae"
 author = "The skvae developers"
@@ -13,8 +17,9 @@ extensions = [
     "sphinx.ext.mathjax",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
+    "board",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "works_with"]
 templates_path = ["_templates"]
 default_role = "literal"
 autosummary_generate = True

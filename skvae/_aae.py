@@ -67,6 +67,7 @@ class AAE(BaseAdversarial, adversarial_weight=0.25):
         X,
         y=None,
         *,
+        sample_weight=None,
         X_target=None,
         X_val=None,
         X_val_target=None,
@@ -81,7 +82,8 @@ class AAE(BaseAdversarial, adversarial_weight=0.25):
             mark samples without one (-1 does not if `y` holds -1 and 1 only, which is
             read as two classes, with a warning).
         """
-        return self._fit(X, y, X_val, None, groups, (X_target, X_val_target))
+        targets = X_target, X_val_target
+        return self._fit(X, y, sample_weight, X_val, None, groups, targets)
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, classes=None):
@@ -117,15 +119,15 @@ class AAE(BaseAdversarial, adversarial_weight=0.25):
         tags.target_tags.required = getattr(self.prior, "by_class", False)
         return tags
 
-    def _labels(self, y, rows, classes, known):
+    def _labels(self, y, rows, classes, known, weights):
         if not self._new_prior().by_class:
-            return super()._labels(y, rows, classes, known)
+            return super()._labels(y, rows, classes, known, weights)
         if y is None:
             raise ValueError(
                 f"prior={self.prior!r} ties codes to classes: pass the labels `y` to "
                 "fit, -1 where they are not known."
             )
-        labels = self._labels_of(y, rows, classes, known, unlabelled="auto")
+        labels = self._labels_of(y, rows, classes, known, weights, unlabelled="auto")
         if known is None and not (labels.numbers >= 0).any():
             raise ValueError(
                 f"prior={self.prior!r} ties codes to classes, but `y` holds no label."

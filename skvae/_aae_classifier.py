@@ -3,11 +3,12 @@ from numbers import Real
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.utils.class_weight import compute_class_weight
 
 from ._adversarial import BaseAdversarial, ClassEncoder
 from ._class_prior import distance_by_chance, distance_of_shares, estimate_shares
 from ._documentation import inherit_documentation
-from ._validation import arguments_of, fit_context, share
+from ._validation import StrOptions, arguments_of, fit_context, share
 
 _CLEARLY = 2  # times the distance that chance explains
 _NEGLIGIBLE = 0.1
@@ -39,6 +40,11 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
     class_prior : array-like of shape (n_classes,) or None, default=None
         Shares of the classes among all samples. None takes those among the labels, or,
         if the samples without a label clearly have others, an estimate of these.
+    class_weight : dict, "balanced" or None, default=None
+        What the labels of each class count when the head learns them: a dict of class
+        to weight, or "balanced" for n_labels / (n_classes * n_labels_of_the_class). It
+        moves the probabilities towards the classes that count more. None gives all the
+        same.
     unlabelled : str, number or None, default="auto"
         What marks a sample without a label in `y`, beside None and NaN, which always
         do. "auto" is -1, except where the `y` of the first fit holds -1 and 1 only:
@@ -97,6 +103,7 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
         **ClassEncoder._parameter_constraints,
         "label_smoothing": [share],
         "class_prior": ["array-like", None],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
         "unlabelled": [str, Real, None],
     }
     __metadata_request__fit = {"X_val": True, "y_val": True, "groups": True}
@@ -121,6 +128,7 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
         class_noise=0.3,
         label_smoothing=0.03,
         class_prior=None,
+        class_weight=None,
         unlabelled="auto",
         layer="mu",
         learning_rate=1e-3,
@@ -143,6 +151,7 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
         self.class_noise = class_noise
         self.label_smoothing = label_smoothing
         self.class_prior = class_prior
+        self.class_weight = class_weight
         self.unlabelled = unlabelled
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -151,6 +160,7 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
         X,
         y,
         *,
+        sample_weight=None,
         X_target=None,
         X_val=None,
         X_val_target=None,
@@ -166,7 +176,8 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
         y_val : array-like of shape (n_validation,), default=None
             Their classes, as far as they are known.
         """
-        return self._fit(X, y, X_val, y_val, groups, (X_target, X_val_target))
+        targets = X_target, X_val_target
+        return self._fit(X, y, sample_weight, X_val, y_val, groups, targets)
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None):
@@ -186,8 +197,10 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
         """
         return self._fit_one_epoch(X, y, classes)
 
-    def _labels(self, y, rows, classes, known):
-        labels = self._labels_of(y, rows, classes, known, unlabelled=self.unlabelled)
+    def _labels(self, y, rows, classes, known, weights):
+        labels = self._labels_of(
+            y, rows, classes, known, weights, unlabelled=self.unlabelled
+        )
         if not (labels.numbers >= 0).any():
             raise ValueError(
                 "`y` holds no label: AAEClassifier needs some samples of each class. "
@@ -200,9 +213,17 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
         if known is not None:
             return labels
         labels = labels._replace(label_prior=labels.class_prior)
+        if self.class_prior is None and weights is not None:
+            return labels
         if self.class_prior is None:
             return labels._replace(class_prior=self._estimate_class_prior(rows, labels))
         return labels._replace(class_prior=self._check_class_prior(labels.classes))
+
+    def _weights_of_classes(self, labels):
+        if self.class_weight is None:
+            return None
+        y = labels.classes[labels.numbers[labels.numbers >= 0]]
+        return compute_class_weight(self.class_weight, classes=labels.classes, y=y)
 
     def _held_out_numbers(self, y, rows, labels):
         if y is None:

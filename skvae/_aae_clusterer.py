@@ -102,7 +102,7 @@ class AAEClusterer(ClusterMixin, ClassEncoder):
         self.n_clusters = n_clusters
         self.class_noise = class_noise
 
-    def _labels(self, y, rows, classes, known):
+    def _labels(self, y, rows, classes, known, weights):
         if self._new_prior().by_class:
             raise ValueError(
                 f"prior={self.prior!r} ties codes to classes, but AAEClusterer knows "

@@ -197,7 +197,7 @@ class BaseAdversarial(BaseAutoencoder):
             "generator": generator,
         }
 
-    def _labels_of(self, y, rows, classes, known, **unlabelled):
+    def _labels_of(self, y, rows, classes, known, weights, **unlabelled):
         """Return the labels in `y`, of the classes that are known if any are."""
         if classes is not None:
             classes = np.unique(_labels_in(classes, **unlabelled))
@@ -205,7 +205,7 @@ class BaseAdversarial(BaseAutoencoder):
             numbers, classes = check_labels(
                 self, y, rows, classes=classes, **unlabelled
             )
-            return Labels(numbers, classes, _shares(numbers, len(classes)))
+            return Labels(numbers, classes, _shares(numbers, len(classes), weights))
         if classes is not None and not np.array_equal(classes, known.classes):
             raise ValueError(
                 f"`classes` holds {len(classes)} classes ({type_in(classes)}), "
@@ -424,10 +424,12 @@ class ClassEncoder(ClassDecoder):
         return super()._graph(method)
 
 
-def _shares(numbers, n_classes):
+def _shares(numbers, n_classes, weights):
     """Return the frequency of each class; one that is still to come counts once."""
-    counts = np.bincount(numbers[numbers >= 0], minlength=n_classes)
-    counts = np.maximum(counts, 1)
+    known = numbers >= 0
+    weights = None if weights is None else weights[known]
+    counts = np.bincount(numbers[known], weights, minlength=n_classes)
+    counts = np.where(counts > 0, counts, 1)
     return counts / counts.sum()
 
 

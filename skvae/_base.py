@@ -37,6 +37,7 @@ from ._validation import (
     check_layers,
     check_rows,
     check_support,
+    check_weights,
     fit_context,
     fraction,
     is_count,
@@ -363,7 +364,15 @@ class BaseAutoencoder(
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
-        self, X, y=None, *, X_target=None, X_val=None, X_val_target=None, groups=None
+        self,
+        X,
+        y=None,
+        *,
+        sample_weight=None,
+        X_target=None,
+        X_val=None,
+        X_val_target=None,
+        groups=None,
     ):
         """Train the networks.
 
@@ -373,6 +382,10 @@ class BaseAutoencoder(
             A table, or images or volumes in their own shape.
         y : None
             Ignored, with a warning if it looks like images to reconstruct.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each sample counts in the loss, and in the mean and the spread that the
+            networks are told. A weight of 2 is a sample that is there twice; one of 0
+            leaves it out. `X_val` has no weights. None gives all the same.
         X_target : array-like of the shape of X, default=None
             What to make of each sample, in place of the sample itself: clean images of
             noisy ones, say. Both are standardized by the scale of the targets.
@@ -395,7 +408,8 @@ class BaseAutoencoder(
             If a parameter, the shape or the values of the input are not valid, or if a
             loss stops being finite. The estimator is then as it was before.
         """
-        return self._fit(X, y, X_val, groups=groups, targets=(X_target, X_val_target))
+        targets = X_target, X_val_target
+        return self._fit(X, y, sample_weight, X_val, groups=groups, targets=targets)
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -640,13 +654,23 @@ class BaseAutoencoder(
             self.module_ = self._net.module_
             self.callbacks_ = self._net.callbacks_
 
-    def _fit(self, X, y, X_val=None, y_val=None, groups=None, targets=(None, None)):
+    def _fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        X_val=None,
+        y_val=None,
+        groups=None,
+        targets=(None, None),
+    ):
         """Train; what the model learns from `y`, `_labels` says."""
         with self._as_task(X, y, "fit", self.max_iter) as observers:
             plan = self._plan(
                 (X, y),
                 (X_val, y_val),
                 groups,
+                sample_weight=sample_weight,
                 targets=targets,
                 n_epochs=self.max_iter,
                 early_stopping=self.early_stopping,
@@ -723,6 +747,7 @@ class BaseAutoencoder(
         held_out=(None, None),
         groups=None,
         *,
+        sample_weight=None,
         targets=(None, None),
         n_epochs=1,
         early_stopping=False,
@@ -754,8 +779,9 @@ class BaseAutoencoder(
             rows = self._paired(rows, targets[0], likelihood, "X_target")
         else:
             check_support(rows, likelihood)
+        weights = check_weights(sample_weight, rows)
         known = None if earlier is None else self._known_labels()
-        labels = self._labels(y, rows, classes, known)
+        labels = self._labels(y, rows, classes, known, weights)
         validation = None
         if X_val is not None:
             X_val, _ = check_rows(self, X_val, reset=False, name="X_val")
@@ -779,6 +805,8 @@ class BaseAutoencoder(
             layers=as_list(self.layer),
             rows=rows,
             labels=labels,
+            weights=weights,
+            class_weights=self._weights_of_classes(labels),
             held_out=validation,
             share=self.validation_fraction if splits else None,
             groups=groups,
@@ -808,12 +836,15 @@ class BaseAutoencoder(
             )
         return metrics
 
-    def _labels(self, y, rows, classes, known):
+    def _labels(self, y, rows, classes, known, weights):
         """Return what the model takes from `y` as `Labels`, or None.
 
         `known` is what it took before, if the training goes on.
         """
         warn_of_target(self, y, rows)
+
+    def _weights_of_classes(self, labels):
+        """Return what the labels of each class count, where the user says so."""
 
     def _held_out_numbers(self, y, rows, labels):
         """Return the numbers of the classes of held-out samples, if the model asks."""
@@ -920,7 +951,7 @@ class BaseAutoencoder(
 
     def _choose_n_components(self, plan):
         """Keep the prefix of the code that held-out samples justify."""
-        _, (rows, _) = plan.hold_out()
+        _, (rows, *_) = plan.hold_out()
         prefixes = self.module_.prefixes
         scores = []
         for length in prefixes.sizes:

@@ -4,9 +4,7 @@ import math
 import warnings
 
 import numpy as np
-from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from ._validation import to_numpy
 
@@ -38,6 +36,9 @@ def estimate_shares(rows, numbers, label_shares):
     others = _evenly(np.flatnonzero(numbers < 0))
     step = math.ceil(rows.shape[1] / _MOST_FEATURES)
     X = to_numpy(rows[np.append(known, others)][:, ::step]).astype(np.float64)
+    from sklearn.decomposition import PCA  # slow to import, and rarely needed
+    from sklearn.linear_model import LogisticRegression
+
     pca = PCA(min(_N_COMPONENTS, *X.shape), svd_solver="randomized", random_state=0)
     with np.errstate(invalid="ignore"):  # of constant data
         Z = pca.fit_transform(X)

@@ -75,6 +75,7 @@ class SupervisedAAE(ClassDecoder, corruption=0.5, batch_size=64):
         X,
         y,
         *,
+        sample_weight=None,
         X_target=None,
         X_val=None,
         X_val_target=None,
@@ -90,7 +91,8 @@ class SupervisedAAE(ClassDecoder, corruption=0.5, batch_size=64):
         y_val : array-like of shape (n_validation,), default=None
             Their classes; needed with `X_val`.
         """
-        return self._fit(X, y, X_val, y_val, groups, (X_target, X_val_target))
+        targets = X_target, X_val_target
+        return self._fit(X, y, sample_weight, X_val, y_val, groups, targets)
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None):
@@ -174,8 +176,8 @@ class SupervisedAAE(ClassDecoder, corruption=0.5, batch_size=64):
         samples = self._net.as_samples(rows)
         return self._net.apply(self.module_.log_likelihood, samples, numbers)
 
-    def _labels(self, y, rows, classes, known):
-        return self._labels_of(y, rows, classes, known)
+    def _labels(self, y, rows, classes, known, weights):
+        return self._labels_of(y, rows, classes, known, weights)
 
     def _held_out_numbers(self, y, rows, labels):
         return self._numbered(y, rows, labels.classes, name="y_val")

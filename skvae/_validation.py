@@ -22,13 +22,14 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
-from sklearn.utils.validation import _num_samples as count_samples
 from sklearn.utils.validation import (
+    _check_sample_weight,
     check_array,
     check_consistent_length,
     column_or_1d,
     validate_data,
 )
+from sklearn.utils.validation import _num_samples as count_samples
 
 __all__ = [
     "BaseSearchCV",
@@ -308,6 +309,18 @@ def extremes(rows):
 _REQUIRED = object()  # marks nothing, and every sample must have a label
 
 
+def check_weights(sample_weight, rows):
+    """Return what each sample counts as an array, or None if none is given."""
+    if sample_weight is None:
+        return None
+    weights = _check_sample_weight(
+        sample_weight, rows, dtype=np.float64, ensure_non_negative=True
+    )
+    if not weights.any():
+        raise ValueError("`sample_weight` is 0 for all samples: nothing to train on.")
+    return weights
+
+
 def check_labels(estimator, y, rows, *, classes=None, unlabelled=_REQUIRED, name="y"):
     """Number the classes of samples.
 
@@ -556,7 +569,7 @@ def check_support(rows, likelihood, name="X"):
         )
 
 
-def location_and_spread(rows, index, unscaled=()):
+def location_and_spread(rows, index, unscaled=(), weights=None):
     """Return the mean of each feature and the standard deviation around them.
 
     Parameters
@@ -566,6 +579,8 @@ def location_and_spread(rows, index, unscaled=()):
         Rows to look at; taken in chunks, so that no second copy of the data arises.
     unscaled : sequence of int
         Features whose mean is taken as 0, and that have no part in the deviation.
+    weights : ndarray of shape (n_train,) or None
+        What each of the rows counts.
 
     Returns
     -------
@@ -579,7 +594,8 @@ def location_and_spread(rows, index, unscaled=()):
         scaled = np.setdiff1d(np.arange(n_features), unscaled)
         if len(scaled) == 0:
             return mean, 1.0
-        mean[scaled], spread = location_and_spread(rows[:, scaled], index)
+        part = rows[:, scaled]
+        mean[scaled], spread = location_and_spread(part, index, weights=weights)
         return mean, spread
     n_chunks = math.ceil(len(index) * n_features / 2**18)
     chunks = np.array_split(index, max(1, min(len(index), n_chunks)))
@@ -593,9 +609,19 @@ def location_and_spread(rows, index, unscaled=()):
     if np.isnan(total).any():
         first, n_values = _first_values(rows, chunks)
         total = sum(np.nansum(part, axis=0) for part in differences(first))
-    mean = first + total / n_values
-    squares = sum(np.nansum(np.square(part)) for part in differences(mean))
-    spread = math.sqrt(squares / (np.zeros(n_features) + n_values).sum())
+    if weights is None:
+        mean = first + total / n_values
+        squares = sum(np.nansum(np.square(part)) for part in differences(mean))
+        spread = math.sqrt(squares / (np.zeros(n_features) + n_values).sum())
+    else:
+        parts = np.array_split(weights, len(chunks))
+        pairs = zip(parts, differences(first), strict=True)
+        sums = [(w @ np.nan_to_num(part), w @ ~np.isnan(part)) for w, part in pairs]
+        total, n_values = np.sum(sums, axis=0)
+        mean = first + total / n_values
+        pairs = zip(parts, differences(mean), strict=True)
+        squares = sum((w @ np.nan_to_num(part) ** 2).sum() for w, part in pairs)
+        spread = math.sqrt(squares / n_values.sum())
     smallest = float(np.finfo(np.float32).tiny)
     if spread < smallest and any(np.nansum(abs(d)) for d in differences(mean)):
         raise ValueError(

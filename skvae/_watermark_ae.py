@@ -129,6 +129,7 @@ class WatermarkAE(AE):
         X,
         y,
         *,
+        sample_weight=None,
         X_target=None,
         X_val=None,
         X_val_target=None,
@@ -145,7 +146,8 @@ class WatermarkAE(AE):
         y_val : array-like of shape (n_validation, ...), default=None
             Marks of `X_val`.
         """
-        return self._fit(X, y, X_val, y_val, groups, (X_target, X_val_target))
+        targets = X_target, X_val_target
+        return self._fit(X, y, sample_weight, X_val, y_val, groups, targets)
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y):
@@ -287,7 +289,7 @@ class WatermarkAE(AE):
     def _known_labels(self):
         return Labels(None, None, None)
 
-    def _labels(self, y, rows, classes, known):
+    def _labels(self, y, rows, classes, known, weights):
         if y is None:
             raise ValueError(
                 "WatermarkAE requires y to be passed, the marks of the images, but the "

@@ -26,6 +26,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Convolutions take each row"),
 ]
 
+# scikit-learn leaves it out for its own estimators that train in random batches.
+NOT_FOR_RANDOM_STEPS = {
+    "check_sample_weight_equivalence_on_dense_data": "batches are drawn from the rows"
+}
 # Checks that `check_estimator` does not call for third-party estimators.
 MORE_CHECKS = [
     estimator_checks.check_param_validation,
@@ -71,11 +75,12 @@ def outputs_of(estimator, X):
 
 @over_estimators
 def test_check_estimator(estimator):
-    results = estimator_checks.check_estimator(estimator, on_skip=None)
+    results = estimator_checks.check_estimator(
+        estimator, on_skip=None, expected_failed_checks=NOT_FOR_RANDOM_STEPS
+    )
     assert len(results) > 40
-    assert {
-        r["check_name"]: r["status"] for r in results if r["status"] != "passed"
-    } == {}
+    others = {r["check_name"]: r["status"] for r in results if r["status"] != "passed"}
+    assert others == dict.fromkeys(NOT_FOR_RANDOM_STEPS, "xfail")
 
 
 @pytest.mark.parametrize("estimator", **parametrize(models_and_layers()))

@@ -37,6 +37,7 @@ from skvae import (
     Discriminator,
 )
 from skvae._engine import stacked
+from skvae._engine.crew import current_crew
 from skvae._engine.net import Net
 from skvae.model_selection import (
     StackedGridSearchCV,
@@ -256,6 +257,22 @@ def test_nested_search_is_one_queue(data, sizes):
     expected = cross_validate(GridSearchCV(classifier(), grid, cv=KFold(2)), X, y, cv=3)
     assert_allclose(scores["a"]["test_score"], expected["test_score"])
     assert scores["b"]["test_score"].shape == (3,)
+
+
+@pytest.mark.parametrize("max_networks", [1, 8, 200])
+def test_tasks_belong_to_the_crew_whoever_begins_them(max_networks, data):
+    def begun_in(i):
+        if i % 3 == 0:  # others go on while this one waits
+            AE(2, architecture=MLP((4,)), max_iter=1, random_state=i).fit(data[0])
+        return current_crew()
+
+    def crews(i):
+        return Parallel()(delayed(begun_in)(12 * i + j) for j in range(12))
+
+    with stacked_training(max_networks=max_networks):
+        mine = current_crew()
+        found = Parallel()(delayed(crews)(i) for i in range(6))
+    assert [crew for part in found for crew in part] == [mine] * 72
 
 
 class Counted(TransformerMixin, BaseEstimator):

@@ -133,7 +133,12 @@ def run(method, path, known):
         start = time.perf_counter()
         cv = StratifiedKFold(5, shuffle=True, random_state=repeat)
         scores = stacked_cross_validate(
-            search_over(METHODS[method]), X, y, cv=cv, scoring="roc_auc"
+            search_over(METHODS[method]),
+            X,
+            y,
+            cv=cv,
+            scoring="roc_auc",
+            error_score="raise",
         )
         area, seconds = scores["test_score"].mean(), time.perf_counter() - start
         yield method, name, repeat, round(area, 5), round(seconds, 1)

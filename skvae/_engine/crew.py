@@ -78,10 +78,14 @@ class Crew:
         _current.reset(self._token)
         self._abandon()
 
-    def submit(self, function, callback=None):
-        """Take a task that runs in a thread of its own while others wait."""
+    def submit(self, function, callback, context):
+        """Take a task that runs in a thread of its own while others wait.
+
+        Its context is that of the call of joblib, since any thread may ask a call for
+        its next tasks.
+        """
         outcome = Outcome()
-        self._tasks.append((copy_context(), function, callback, outcome))
+        self._tasks.append((context.copy(), function, callback, outcome))
         return outcome
 
     def result(self, outcome):
@@ -214,13 +218,14 @@ class CrewBackend(ParallelBackendBase):
         return 2  # with more, scikit-learn cuts work that needs no network into bits
 
     def start_call(self):
+        self._context = copy_context()
         self.crew.sources.append(self.parallel)
 
     def stop_call(self):
         self.crew.sources.remove(self.parallel)
 
     def submit(self, func, callback=None):
-        return self.crew.submit(func, callback)
+        return self.crew.submit(func, callback, self._context)
 
     def retrieve_result(self, out, timeout=None):
         return self.crew.result(out)

@@ -176,6 +176,7 @@ class Net(Inference, NeuralNet):
         held_out=None,
         stopping=None,
         metrics=None,
+        weights=None,
     ):
         """Train for at most `epochs` epochs.
 
@@ -186,11 +187,14 @@ class Net(Inference, NeuralNet):
             Rows to train on.
         y : ndarray of shape (n_samples,) or None
         epochs : int
-        held_out : tuple (rows, y or None) or None
+        held_out : tuple (rows, y or None, weights or None) or None
             What to validate on.
         stopping : EarlyStopping or None
         metrics : dict of str to callable, or None
             What else to measure on held-out samples, by name.
+        weights : callable or None
+            Takes rows and whether they are those of a phase that needs labels; returns
+            what each counts, or None for all the same.
 
         Returns
         -------
@@ -204,16 +208,21 @@ class Net(Inference, NeuralNet):
             "dataset_valid": None,
         }
         index = self._rows_of_phases(index, y)
+        counts = self._counts_of_phases(index, weights, len(X))
         if held_out is not None:
-            X_val, y_val = held_out
+            X_val, y_val, weights_val = held_out
             X_val = as_tensor(self.as_samples(X_val))
-            held_out = X_val, None if y_val is None else as_tensor(y_val)
+            y_val = None if y_val is None else as_tensor(y_val)
+            if weights_val is not None:
+                weights_val = as_tensor(weights_val).float()
+            held_out = X_val, y_val, weights_val
             datasets["dataset_valid"] = Dataset(
                 X_val, target_of(self.module_.wanted(X_val), held_out[1])
             )
         crew = current_crew()
-        if crew is not None and can_stack(self) and not metrics:
-            training = Training(self, X, y, index, held_out, epochs, stopping)
+        if crew is not None and can_stack(self) and not (metrics or counts):
+            held_out_pair = held_out and held_out[:2]
+            training = Training(self, X, y, index, held_out_pair, epochs, stopping)
             crew.train(training)
             training.raise_error()
             if training.is_done:
@@ -231,7 +240,7 @@ class Net(Inference, NeuralNet):
         for _ in range(epochs):
             try:
                 self.notify("on_epoch_begin", **datasets)
-                self._run_epoch(X, y, index, held_out, metrics or {})
+                self._run_epoch(X, y, index, counts, held_out, metrics or {})
             except KeyboardInterrupt:
                 if not last_epoch.taken:
                     raise
@@ -270,6 +279,16 @@ class Net(Inference, NeuralNet):
         known = {phase: index[y.cpu()[index] >= 0] for phase in labelled}
         return {None: index, **known}
 
+    def _counts_of_phases(self, index, weights, n_samples):
+        """Map phases, as rows of them come, to what each sample counts there."""
+        counts = {}
+        for phase, rows in index.items():
+            relative = weights and weights(rows.numpy(), phase is not None)
+            if relative is not None:
+                counts[phase] = torch.zeros(n_samples, dtype=torch.float32)
+                counts[phase][rows] = as_tensor(relative).float()
+        return counts
+
     def threads(self, batch_size):
         """Choose torch's threads for passes of so many samples, on a CPU."""
         if torch.device(self.device).type != "cpu":
@@ -284,7 +303,7 @@ class Net(Inference, NeuralNet):
         free, _ = torch.cuda.mem_get_info(self.device)
         return tensor.to(self.device) if 2 * tensor.nbytes < free else tensor
 
-    def _run_epoch(self, X, y, index, held_out, metrics):
+    def _run_epoch(self, X, y, index, counts, held_out, metrics):
         started = time.perf_counter()
         epoch = len(self.history)
         seed = child_seed(self.seed, epoch)
@@ -293,7 +312,7 @@ class Net(Inference, NeuralNet):
         batches = self._batches(index, generator, X.device)
         rng = nullcontext() if self.self_contained else lent_globals(seed, self.device)
         with rng:
-            means = self._run_batches(X, y, batches, Noise(generator), epoch)
+            means = self._run_batches(X, y, counts, batches, Noise(generator), epoch)
         for name, value in means.items():
             self._record("train_loss" if name == "loss" else name, value)
         if held_out is not None:
@@ -320,13 +339,16 @@ class Net(Inference, NeuralNet):
             for i, rows in enumerate(batches)
         ]
 
-    def _run_batches(self, X, y, batches, noise, epoch):
+    def _run_batches(self, X, y, counts, batches, noise, epoch):
         """Take a step per batch; return the mean of each term over the samples."""
         watched = any(watches_batches(callback) for _, callback in self.callbacks_)
         step = self._watched_step if watched else self._step
         table = None
         for i, batch in enumerate(batches):
-            data = {k: (self._fetch(X, r), self._fetch(y, r)) for k, r in batch.items()}
+            data = {
+                phase: [self._fetch(part, rows) for part in (X, y, counts.get(phase))]
+                for phase, rows in batch.items()
+            }
             terms = step(data, noise=noise, epoch=epoch)
             if table is None:  # one block: small ones would fragment the heap
                 shape = len(batches), len(terms)
@@ -353,8 +375,9 @@ class Net(Inference, NeuralNet):
         self._follow_schedule()
         log = {}
         for phase, optimizer in self.optimizers_.items():
-            X, y = data.get(phase, data[None])
-            terms = self.module_.losses(phase, X, y, **kwargs)
+            X, y, weight = data.get(phase, data[None])
+            counts = {} if weight is None else {"weight": weight}
+            terms = self.module_.losses(phase, X, y, **counts, **kwargs)
             trained = _trained_by(optimizer)
             if trained:  # not all frozen; of what others train no gradient is computed
                 scale = self.module_.gradient_scale(phase)
@@ -398,7 +421,7 @@ class Net(Inference, NeuralNet):
 
     def _watched_step(self, data, **kwargs):
         """Take a step before the eyes of skorch's callbacks."""
-        X, y = data[None]
+        X, y, _ = data[None]
         batch = X, target_of(self.module_.wanted(X), y)
 
         def on_gradient():
@@ -431,7 +454,7 @@ class Net(Inference, NeuralNet):
         self.history.record_batch(f"{kind}_batch_size", size)
 
     @torch.no_grad()
-    def _validation_loss(self, X, y, *, watched=False):
+    def _validation_loss(self, X, y, weights=None, *, watched=False):
         """Return the loss on held-out data, with the same noise in every epoch."""
         self.module_.eval()
         seed = child_seed(self.seed, _VALIDATION)
@@ -441,16 +464,17 @@ class Net(Inference, NeuralNet):
             rows = slice(start, start + self.batch_size)
             samples = self._move(X[rows], copy=not self.self_contained)
             labels = None if y is None else self._move(y[rows])
+            counts = {} if weights is None else {"weight": self._move(weights[rows])}
             batch = samples, target_of(self.module_.wanted(samples), labels)
             if watched:
                 self.notify("on_batch_begin", batch=batch, training=False)
-            loss = self.module_.held_out_loss(samples, labels, noise=noise)
+            loss = self.module_.held_out_loss(samples, labels, noise=noise, **counts)
             if watched:
                 self._end_batch(batch, loss, training=False)
             total += loss.item() * len(samples)
         return total / len(X)
 
-    def _measure(self, X, y, metrics):
+    def _measure(self, X, y, _, metrics):
         """Record what metrics say of held-out samples and their reconstructions."""
         data = [X] if y is None else [X, y]
         X_hat = self.apply(self.module_.reconstructed, *data)

@@ -87,6 +87,10 @@ class Plan:
     rows : ndarray or Tensor of shape (n_samples, n_features)
         Or (n_samples, 2, n_features): what is encoded, and what is to come out of it.
     labels : Labels or None
+    weights : ndarray of shape (n_samples,) or None
+        What each of `rows` counts; those of 0 are left out.
+    class_weights : ndarray of shape (n_classes,) or None
+        What the labels of each class count, where a model tells classes apart.
     held_out : tuple (rows, numbers of the classes or None) or None
         What to validate on.
     share : float or None
@@ -111,6 +115,8 @@ class Plan:
     layers: Any
     rows: Any
     labels: Any
+    weights: Any
+    class_weights: Any
     held_out: Any
     share: Any
     groups: Any
@@ -139,6 +145,8 @@ class Plan:
         data = self.rows, self.numbers, self.held_out
         if self.share is not None:
             data += self.share, self.groups
+        if self.weights is not None or self.class_weights is not None:
+            data += self.weights, self.class_weights
         state = None if self.earlier is None else self.earlier.get_state()
         end = self.n_epochs, self.stopping, self.seed if self.repeats else None
         return key_of(_versions(), fingerprint((_hashed(parts), data, state, end)))
@@ -149,17 +157,29 @@ class Plan:
         Returns
         -------
         index : ndarray of shape (n_train,)
-        held_out : tuple (rows, numbers of the classes or None) or None
+        held_out : tuple (rows, numbers of the classes or None, weights or None) or None
         """
         if self.share is None:
-            return np.arange(len(self.rows)), self.held_out
-        index, held_out = self._split()
-        if self.numbers is None:
-            return index, (self.rows[held_out], None)
-        if self.labels.classes is None:
-            return index, (self.rows[held_out], self.numbers[held_out])
-        index, held_out = self._keep_classes(index, held_out)
-        return index, (self.rows[held_out], self.numbers[held_out])
+            index = self._that_count(np.arange(len(self.rows)))
+            return index, self.held_out and (*self.held_out, None)
+        index, held_out = map(self._that_count, self._split())
+        if self.numbers is not None and self.labels.classes is not None:
+            index, held_out = self._keep_classes(index, held_out)
+        numbers = None if self.numbers is None else self.numbers[held_out]
+        return index, (self.rows[held_out], numbers, self.relative_weights(held_out))
+
+    def relative_weights(self, index, of_classes=False):
+        """Return what some rows count, 1 on average, or None if all count the same."""
+        weights = np.ones(len(self.rows)) if self.weights is None else self.weights
+        weights = weights[index]
+        if of_classes and self.class_weights is not None:
+            weights = weights * self.class_weights[self.numbers[index]]
+        elif self.weights is None:
+            return None
+        return weights / weights.mean()
+
+    def _that_count(self, index):
+        return index if self.weights is None else index[self.weights[index] > 0]
 
     @property
     def _who_asks(self):

@@ -92,6 +92,7 @@ def _train(plan, observers):
             held_out=held_out,
             stopping=stopping,
             metrics=plan.metrics,
+            weights=plan.relative_weights,
         )
 
 
@@ -100,7 +101,8 @@ def _new(plan, index):
     shift, spread = np.zeros(plan.rows.shape[-1]), 1.0
     if plan.recipe.standardizes:
         unscaled = plan.recipe.arguments["likelihood"].unscaled
-        shift, spread = location_and_spread(plan.targets, index, unscaled)
+        weights = plan.relative_weights(index)
+        shift, spread = location_and_spread(plan.targets, index, unscaled, weights)
     shift = shift.reshape(plan.recipe.sample_shape)
     net = _built(plan.recipe, plan.seed, shift, spread, plan.callbacks)
     if getattr(plan.recipe.architecture, "begins_as_pca", False):

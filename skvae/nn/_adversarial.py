@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from ._corruptions import Corruption
 from ._likelihoods import Likelihood
 from ._mlp import dense
-from ._modules import AEModule, LogVariance
+from ._modules import AEModule, LogVariance, weighed
 from ._noise import Noise
 from ._parameters import register_numbers
 from ._priors import Prior, check_draws
@@ -56,18 +56,32 @@ class DiscriminatorModule(nn.Module):
         logits: Tensor = self.network(Z)
         return logits
 
-    def loss(self, real: Tensor, fake: Tensor, noise: Noise | None = None) -> Tensor:
+    def loss(
+        self,
+        real: Tensor,
+        fake: Tensor,
+        noise: Noise | None = None,
+        weights: tuple[Tensor | None, Tensor | None] = (None, None),
+    ) -> Tensor:
         """Return the cross-entropy of its verdicts in nats.
 
         It is 2 log 2 where real and fake codes are alike, and 0 where it never errs.
+        Real and fake codes may have weights.
         """
         logits = self(torch.cat([real, fake]), noise)
         on_real, on_fake = logits.split([len(real), len(fake)])
-        return F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
+        of_real, of_fake = weights
+        wrong = weighed(F.softplus(-on_real), of_real).mean()
+        return wrong + weighed(F.softplus(on_fake), of_fake).mean()
 
-    def loss_of_generator(self, fake: Tensor, noise: Noise | None = None) -> Tensor:
+    def loss_of_generator(
+        self,
+        fake: Tensor,
+        noise: Noise | None = None,
+        weight: Tensor | None = None,
+    ) -> Tensor:
         """Return what it costs the encoder that its codes are not taken for real."""
-        return F.softplus(-self(fake, noise)).mean()
+        return weighed(F.softplus(-self(fake, noise)), weight).mean()
 
 
 class AAEModule(AEModule):
@@ -204,17 +218,24 @@ class AAEModule(AEModule):
         real = self._real(len(X), y, noise)
         return {
             f"{prefix}discriminator_loss": network.loss(
-                real[prefix], fake[prefix], noise
+                real[prefix], fake[prefix], noise, self._weights_of(prefix)
             )
             for prefix, network in self._discriminators().items()
         }
+
+    def _weights_of(self, prefix: str) -> tuple[Tensor | None, Tensor | None]:
+        """Return what real and fake codes count; real ones where they have a class."""
+        has_classes = prefix == "" and self._n_marks > 0
+        return self._weight if has_classes else None, self._weight
 
     def _generator_terms(
         self, X: Tensor, y: Tensor | None, noise: Noise
     ) -> dict[str, Tensor]:
         fake = self._fake(X, y, noise)
         return {
-            f"{prefix}generator_loss": network.loss_of_generator(fake[prefix], noise)
+            f"{prefix}generator_loss": network.loss_of_generator(
+                fake[prefix], noise, self._weight
+            )
             for prefix, network in self._discriminators().items()
         }
 
@@ -430,20 +451,21 @@ class AAEClassifierModule(AAEClustererModule):
         y: Tensor | None = None,
         *,
         noise: Noise | None = None,
+        weight: Tensor | None = None,
     ) -> Tensor:
-        loss = super().held_out_loss(X, y, noise=noise)
+        loss = super().held_out_loss(X, y, noise=noise, weight=weight)
         if y is None:
             return loss
         logits = self._logits_of_labelled(self.standardized(X))
-        wrong = F.cross_entropy(logits, y, ignore_index=-1, reduction="sum")
-        return loss + wrong / len(X)
+        wrong = F.cross_entropy(logits, y, ignore_index=-1, reduction="none")
+        return loss + weighed(wrong, weight).sum() / len(X)
 
     def _classification_terms(
         self, X: Tensor, y: Tensor, noise: Noise
     ) -> dict[str, Tensor]:
         log_proba = self._logits_of_labelled(self._corrupted(X, noise)).log_softmax(1)
-        of_label = -log_proba.gather(1, y[:, None]).mean()
-        of_others = -log_proba.mean()
+        of_label = -self._weighed(log_proba.gather(1, y[:, None])).mean()
+        of_others = -self._weighed(log_proba).mean()
         smoothed = torch.lerp(of_label, of_others, self.label_smoothing)
         return {"classification_loss": smoothed - self._least_loss}
 

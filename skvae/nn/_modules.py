@@ -23,6 +23,13 @@ def encoder_shape(sample_shape: Sequence[int], has_gaps: bool) -> tuple[int, ...
     return first * (1 + has_gaps), *others
 
 
+def weighed(values: Tensor, weight: Tensor | None) -> Tensor:
+    """Multiply values of samples, of shape (n_samples, ...), by a weight of each."""
+    if weight is None:
+        return values
+    return values * weight.view(-1, *[1] * (values.dim() - 1))
+
+
 class AEModule(nn.Module):
     """Autoencoder: encoder, head of the code, decoder, likelihood.
 
@@ -61,6 +68,7 @@ class AEModule(nn.Module):
     shift: Tensor
     spread: Tensor
     _inverse_unit: Tensor | None
+    _weight: Tensor | None = None  # of the samples whose losses are computed now
 
     def __init__(
         self,
@@ -266,6 +274,7 @@ class AEModule(nn.Module):
         *,
         noise: Noise | None = None,
         epoch: Tensor | float = math.inf,
+        weight: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return the terms of the loss, means over the samples; "loss" is minimized.
 
@@ -282,10 +291,16 @@ class AEModule(nn.Module):
             global state.
         epoch : float
             Number of the epoch from 1, for terms that are warmed up.
+        weight : Tensor of shape (n_samples,) or None
+            What each sample counts, 1 on average over all.
         """
         noise = noise or Noise(device=self.spread.device)
-        with drawing_from(noise):
-            return self._losses(phase, self.standardized(X), y, noise, epoch)
+        self._weight = weight
+        try:
+            with drawing_from(noise):
+                return self._losses(phase, self.standardized(X), y, noise, epoch)
+        finally:
+            self._weight = None
 
     def held_out_loss(
         self,
@@ -293,9 +308,10 @@ class AEModule(nn.Module):
         y: Tensor | None = None,
         *,
         noise: Noise | None = None,
+        weight: Tensor | None = None,
     ) -> Tensor:
         """Return the loss by which `early_stopping` judges held-out samples."""
-        return self.losses("reconstruction", X, y, noise=noise)["loss"]
+        return self.losses("reconstruction", X, y, noise=noise, weight=weight)["loss"]
 
     def log_likelihood(self, X: Tensor) -> Tensor:
         """Return log p(x | mu(x)) per sample in nats, of shape (n_samples,)."""
@@ -386,11 +402,16 @@ class AEModule(nn.Module):
         """Return the mean of the negative log-likelihood; heads take turns."""
         n = len(self._heads)
         if n == 1:
-            return self._nll_by(self, Z, X).mean()
+            return self._weighed(self._nll_by(self, Z, X)).mean()
         parts = [
-            self._nll_by(head, Z[i::n], X[i::n]) for i, head in enumerate(self._heads)
+            self._weighed(self._nll_by(head, Z[i::n], X[i::n]), slice(i, None, n))
+            for i, head in enumerate(self._heads)
         ]
         return torch.cat(parts).mean()
+
+    def _weighed(self, values: Tensor, samples: slice = slice(None)) -> Tensor:
+        """Multiply values of samples by what these count."""
+        return weighed(values, None if self._weight is None else self._weight[samples])
 
     def _codes(
         self, X: Tensor, names: Collection[str] | None = None
@@ -564,7 +585,7 @@ class VAEModule(AEModule):
         codes = self._codes(self._corrupted(X, noise))
         z = self.draw(codes, noise.normal(*codes["mu"].shape))
         reconstruction = self._decoding_loss(X, self._cut(z, noise))
-        per_component = kl_divergence(codes).mean(0)
+        per_component = self._weighed(kl_divergence(codes)).mean(0)
         penalty = self._share(per_component.clamp(min=self.free_bits)).sum()
         beta = torch.minimum(self.beta_per_epoch * epoch, self.beta)
         loss = reconstruction + beta * penalty

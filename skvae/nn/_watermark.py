@@ -64,9 +64,7 @@ class WatermarkModule(AEModule):
     def beside(self, Z: Tensor, y: Tensor | None) -> Tensor:
         """Return the input of the decoder: codes and marks, half a mark for None."""
         if y is None:
-            y = Z.new_full(
-                (Z.shape[0], self.n_classes), 0.5
-            )  # len(Z) would stay in ONNX
+            y = torch.full_like(Z[:, :1], 0.5).expand(-1, self.n_classes)
         return torch.cat([Z, 2 * y - 1], 1)
 
     def read(self, X: Tensor) -> Tensor:
@@ -99,7 +97,7 @@ class WatermarkModule(AEModule):
         marked = head.likelihood.mean(head.decoder(Z))
         logits = self.reader(self._sent(marked, noise))
         losses = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
-        mark = losses.sum(1).mean()
+        mark = self._weighed(losses.sum(1)).mean()
         return {
             "loss": reconstruction + self.mark_weight * mark,
             "reconstruction_loss": reconstruction,
