@@ -269,8 +269,8 @@ def _check_trees(part, seen=None):
     seen.add(id(part))
     if _name_of(type(part)) == _TREE:
         _check_tree(part)
-    for tree in _trees_of(part):
-        if tree.n_features != part.n_features_in_:
+    for tree, n_features in _trees_of(part):
+        if tree.n_features != n_features:
             raise ValueError("a tree asks for other features than its estimator.")
     for inner in _parts_of(part):
         _check_trees(inner, seen)
@@ -288,12 +288,19 @@ def _parts_of(part):
 
 
 def _trees_of(estimator):
-    """Return the trees that take the samples of an estimator without a check."""
+    """Yield the trees that take samples without a check, and the features of these."""
     own = getattr(estimator, "__dict__", {})
-    if "n_features_in_" not in own or "estimators_features_" in own:  # of bagging
-        return []
-    parts = [estimator, *_parts_of(own.get("estimators_", []))]
-    return [part.tree_ for part in parts if hasattr(part, "tree_")]
+    n_features = own.get("n_features_in_")
+    if n_features is None:
+        return
+    if "tree_" in own:
+        yield own["tree_"], n_features
+    members = list(_parts_of(own.get("estimators_", [])))
+    subsets = own.get("estimators_features_")  # of bagging
+    widths = [n_features] * len(members) if subsets is None else map(len, subsets)
+    for member, width in zip(members, widths, strict=True):
+        if hasattr(member, "tree_"):
+            yield member.tree_, width
 
 
 def _check_tree(tree):

@@ -5,7 +5,8 @@ from importlib import import_module
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from ._adversarial import ClassEncoder
@@ -111,7 +112,7 @@ class _Output(BaseEstimator):
 def _with_output(estimator, method):
     """Mark the last step of a pipeline with what is computed of it."""
     if isinstance(estimator, Pipeline):
-        *before, (name, last) = estimator.steps
+        *before, (name, last) = _plain(estimator).steps
         return Pipeline([*before, (name, _with_output(last, method))])
     if isinstance(estimator, _OURS):
         return _Output(estimator, method or _purpose(estimator))
@@ -121,7 +122,25 @@ def _with_output(estimator, method):
             f"{type(estimator).__name__}, which has the outputs that skl2onnx gives "
             "it. Leave `method` out."
         )
-    return estimator
+    return _plain(estimator)
+
+
+def _plain(estimator):
+    """Return an estimator with estimators in place of "passthrough" and "drop"."""
+    if isinstance(estimator, Pipeline):
+        steps = [(name, _plain(step)) for name, step in estimator.steps]
+        kept = [(name, step) for name, step in steps if not _is_identity(step)]
+        return Pipeline(kept or steps[-1:])
+    if isinstance(estimator, FeatureUnion):
+        parts = [(n, _plain(part)) for n, part in estimator.transformer_list]
+        parts = [(name, part) for name, part in parts if part != "drop"]
+        return FeatureUnion(parts, transformer_weights=estimator.transformer_weights)
+    return FunctionTransformer() if _is_identity(estimator) else estimator
+
+
+def _is_identity(step):
+    is_function = isinstance(step, FunctionTransformer) and step.func is None
+    return step in (None, "passthrough") or is_function
 
 
 def _purpose(estimator):
@@ -190,7 +209,8 @@ def _declare(scope, model, inputs, custom_parsers=None):
     outputs = [("output", FloatTensorType([None, *_graph_of(step)[2]]))]
     if step.method == "predict":
         classes, values = _labels_and_values(step.estimator)
-        kind = StringTensorType if classes.dtype == object else Int64TensorType
+        kinds = {"O": StringTensorType, "f": FloatTensorType, "i": Int64TensorType}
+        kind = kinds[classes.dtype.kind]
         outputs = [("label", kind([None])), (values, outputs[0][1])]
     operator.outputs = [
         scope.declare_local_variable(name, kind) for name, kind in outputs
@@ -340,8 +360,9 @@ def _labels_and_values(estimator):
     """Return the labels that a step chooses from, and the name of what it goes by."""
     if isinstance(estimator, ReconstructionOutlierDetector):
         return np.array([1, -1]), "scores"
-    is_text = estimator.classes_.dtype.kind in "OUS"
-    return estimator.classes_.astype(object if is_text else np.int64), "probabilities"
+    kinds = {"f": np.float32, "b": np.int64, "i": np.int64, "u": np.int64}
+    kind = kinds.get(estimator.classes_.dtype.kind, object)
+    return estimator.classes_.astype(kind), "probabilities"
 
 
 def _as_floats(scope, variable, container):

@@ -71,9 +71,10 @@ def agree(found, expected):
 def classifiers():
     scaled = StandardScaler(), VAE(4, **TINY)
     yield "logistic", make_pipeline(*scaled, LogisticRegression()), None
-    union = make_union(PCA(3), AAE(4, layer=["mu", "encoder.1"], **TINY))
+    union = make_union("passthrough", PCA(3), AAE(4, layer=["mu", "encoder.1"], **TINY))
     forest = RandomForestClassifier(3, random_state=0)
-    yield "squashed-union-forest", make_pipeline(SquashingScaler(), union, forest), None
+    steps = SquashingScaler(), "passthrough", union, forest
+    yield "squashed-union-forest", make_pipeline(*steps), None
     yield "labels", make_pipeline(StandardScaler(), AAEClassifier(4, **TINY)), LETTERS
     yield "clusters", AAEClusterer(n_clusters=3, **TINY), None
     search = {"vae__n_components": [2, 3]}
