@@ -14,7 +14,7 @@ import numpy as np
 from joblib import Memory
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     check_consistent_length,
@@ -40,6 +40,7 @@ from ._validation import (
     check_weights,
     fit_context,
     fraction,
+    in_memory,
     is_count,
     named_after,
     number_groups,
@@ -74,6 +75,7 @@ def without_optimizers(is_so=True):
 
 
 _GENEROUS = 32  # components, of which n_components="auto" keeps some
+_AT_A_TIME = 8192  # samples of which a result is written in one step
 _MUCH_WORSE = 1.05  # the error of a fit that learnt nothing is near 1
 
 
@@ -431,22 +433,34 @@ class BaseAutoencoder(
         """
         return self._fit_one_epoch(X, y)
 
-    def transform(self, X):
+    def transform(self, X, *, out=None):
         """Return the layers named by `layer`, one row per sample.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+        out : array-like of shape (n_samples, n_features_out), default=None
+            Where to write the result, block by block: an ``np.memmap``, say, for one
+            that is larger than memory. None makes an array.
 
         Returns
         -------
         X_new : ndarray of shape (n_samples, n_features_out), float32
             By default `mu`, of shape (n_samples, n_components). Layers are flattened
-            and stand side by side.
+            and stand side by side. `out`, if it is given.
         """
-        outputs = self.extract(X, self.layer)
-        columns = [values.reshape(len(values), -1) for values in outputs.values()]
-        return columns[0] if len(columns) == 1 else side_by_side(*columns)
+        if out is None:
+            return _side_by_side(self.extract(X, self.layer))
+        check_is_fitted(self)
+        names = check_layers(self.layer, self.layer_names_)
+        rows, _ = check_rows(self, X, reset=False)
+        shape = len(rows), sum(map(math.prod, names.values()))
+        if tuple(out.shape) != shape:
+            raise ValueError(f"`out` must have shape {shape}, got {tuple(out.shape)}.")
+        for chunk in gen_batches(len(rows), _AT_A_TIME):
+            layers = self._net.extract(rows[chunk], list(names))
+            out[chunk] = to_numpy(_side_by_side(layers))
+        return out
 
     def extract(self, X, layers):
         """Return layers in their own shapes.
@@ -785,6 +799,7 @@ class BaseAutoencoder(
         validation = None
         if X_val is not None:
             X_val, _ = check_rows(self, X_val, reset=False, name="X_val")
+            X_val = in_memory(X_val)
             if pairs != pairs_val:
                 raise ValueError("Pass `X_val_target` with `X_target` and `X_val`.")
             if pairs:
@@ -1179,6 +1194,12 @@ class BaseAutoencoder(
         """Return means of the likelihood, draws if there is a seed, or logits."""
         data = self._net.decode(codes, self._input_dtype, seed, logits)
         return data.reshape(-1, *self._input_shape)
+
+
+def _side_by_side(outputs):
+    """Flatten layers, and put them side by side."""
+    columns = [values.reshape(len(values), -1) for values in outputs.values()]
+    return columns[0] if len(columns) == 1 else side_by_side(*columns)
 
 
 def _some_rows(n_samples, n_features, n_values=20_000):

@@ -3,7 +3,7 @@
 import math
 import re
 import warnings
-from functools import cache
+from functools import cache, partial
 from inspect import signature
 from numbers import Integral, Real
 from types import FunctionType
@@ -30,6 +30,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 from sklearn.utils.validation import _num_samples as count_samples
+
+from ._blocks import BlockRows, Items, stays_on_disk
 
 __all__ = [
     "BaseSearchCV",
@@ -155,19 +157,25 @@ def check_rows(estimator, X, *, reset, name="X"):
     shape : tuple of int
         The shape of one sample as it came.
     """
-    X = _as_array(X, name)
+    if _is_of_torch_data(X) and {"__getitem__", "__len__"} <= set(dir(X)):
+        X = Items(X)
+    on_disk = stays_on_disk(X)
+    X = X if on_disk else _as_array(X, name)
     shape = tuple(X.shape[1:])
     if name != "X" and len(shape) < 2 and shape != (estimator.n_features_in_,):
         raise ValueError(
             f"{name} must have shape (n_samples, {estimator.n_features_in_}), as X has "
             f"that many features; got {tuple(X.shape)}."
         )
+    known = () if reset else (estimator._input_shape, estimator.sample_shape_)
+    if len(shape) > 1 and known and shape not in known:
+        raise ValueError(
+            f"{name} has samples of shape {shape}, but {type(estimator).__name__} "
+            f"was fitted on samples of shape {estimator._input_shape}."
+        )
+    if on_disk:
+        return _rows_on_disk(estimator, X, reset, name), shape
     if len(shape) > 1:
-        if not reset and shape not in (estimator._input_shape, estimator.sample_shape_):
-            raise ValueError(
-                f"{name} has samples of shape {shape}, but {type(estimator).__name__} "
-                f"was fitted on samples of shape {estimator._input_shape}."
-            )
         X = X.reshape(X.shape[0], math.prod(shape))
     rows = validate_data(
         estimator,
@@ -181,12 +189,26 @@ def check_rows(estimator, X, *, reset, name="X"):
     return rows, shape
 
 
+def _rows_on_disk(estimator, X, reset, name):
+    """Return rows that are read, and checked, when they are needed."""
+    if X.dtype.kind not in "biuf":
+        raise TypeError(f"{name} has the dtype {X.dtype}, but must hold numbers.")
+    if not (len(X.shape) > 1 and math.prod(X.shape)):
+        raise ValueError(
+            f"{name} must have shape (n_samples, ...) with some samples and features, "
+            f"got {tuple(X.shape)}."
+        )
+    first = np.asarray(X[:1]).reshape(1, -1)
+    validate_data(estimator, first, reset=reset, ensure_all_finite=False)
+    return BlockRows(X, partial(_check_finite, estimator=estimator, name=name))
+
+
 def _as_array(X, name):
     """Return an array, tensor or table, or raise if `X` means something else."""
     if _is_of_torch_data(X):
         raise TypeError(
             f"{name} is a {type(X).__name__}, but must be an array of shape "
-            "(n_samples, ...). Pass the array, or each batch to `partial_fit`."
+            "(n_samples, ...), or a Dataset of samples that has a length."
         )
     parts = list(X) if isinstance(X, list | tuple) else [X]
     if any(map(np.ma.is_masked, parts)):
@@ -558,9 +580,12 @@ def check_support(rows, likelihood, name="X"):
 
     Scalers that map to an interval may miss its ends by rounding; that is let pass.
     """
-    likelihood.check(to_numpy(rows))
     low, high = likelihood.support
-    smallest, largest = extremes(rows)
+    smallest, largest = np.inf, -np.inf
+    for block in rows.blocks() if isinstance(rows, BlockRows) else [rows]:
+        likelihood.check(to_numpy(block))
+        part = extremes(block)
+        smallest, largest = min(smallest, part[0]), max(largest, part[1])
     if smallest < low - 1e-6 or largest > high + 1e-6:
         raise ValueError(
             f"likelihood={likelihood} needs values in [{low:g}, {high:g}], but {name} "
@@ -674,6 +699,11 @@ def side_by_side(*columns):
     xp, _ = get_namespace(columns[0])
     where = {"device": columns[0].device} if hasattr(columns[0], "detach") else {}
     return xp.concat([xp.asarray(part, **where) for part in columns], axis=1)
+
+
+def in_memory(rows):
+    """Return rows that are on disk as an array, and all others as they are."""
+    return np.asarray(rows) if isinstance(rows, BlockRows) else rows
 
 
 def to_numpy(values):

@@ -28,7 +28,15 @@ ROOT = Path(skvae.__file__).parent
 
 # A file imports only from floors below its own.
 FLOORS = [
-    {"_cache", "_documentation", "_fingerprint", "_metrics", "_random", "_trees"}
+    {
+        "_blocks",
+        "_cache",
+        "_documentation",
+        "_fingerprint",
+        "_metrics",
+        "_random",
+        "_trees",
+    }
     | {"_texture", "_validation", "datasets"},
     {"_class_prior", "dicom", "nn", "radiomics"},
     {"architectures", "_engine"},

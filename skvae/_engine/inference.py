@@ -5,6 +5,7 @@ from functools import partial, wraps
 import torch
 from torch.nn import functional
 
+from .._blocks import BlockRows
 from .._random import row_noise
 from .._validation import prefix_of, to_numpy
 from ..nn import Noise, layer_function
@@ -33,7 +34,8 @@ class Inference:
         """Return the named layers of flat rows, or prefixes, as a dict of arrays."""
         noise = []
         if any(prefix_of(name)[0] == "z" for name in names):
-            noise = [row_noise(to_numpy(rows), self.seed, self.module_.n_components)]
+            given = rows if isinstance(rows, BlockRows) else to_numpy(rows)
+            noise = [row_noise(given, self.seed, self.module_.n_components)]
         return self.apply_many(self.layers(names), self.as_samples(rows), *noise)
 
     def layers(self, names):

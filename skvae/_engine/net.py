@@ -18,6 +18,7 @@ from skorch.dataset import Dataset
 from skorch.history import History
 from skorch.utils import data_from_dataset, is_skorch_dataset
 
+from .._blocks import BlockRows, Stream
 from .._random import child_seed
 from .._validation import to_numpy
 from ..nn import Likelihood, Noise, layer_shapes, multiply_adds
@@ -25,7 +26,7 @@ from .build import inference_batch, lent_globals
 from .callbacks import copies_of, explaining, wants_predictions, watches_batches
 from .crew import current_crew
 from .inference import Inference, in_single_precision
-from .rows import as_tensor, dataset_of, shuffled, target_of
+from .rows import as_tensor, dataset_of, shuffled, shuffled_in_blocks, target_of
 from .stacked import Training, can_stack
 from .state import Optimizers, to_arrays, to_tensors
 from .stopping import Snapshot
@@ -200,9 +201,10 @@ class Net(Inference, NeuralNet):
         -------
         self : Net
         """
-        X = self._resident(self.as_samples(rows))
+        X, on_disk = self.as_samples(rows), isinstance(rows, BlockRows)
+        X = X if on_disk else self._resident(X)
         y = None if y is None else self._resident(y)
-        target = target_of(self.module_.wanted(X), y)
+        target = target_of(X if on_disk else self.module_.wanted(X), y)
         datasets = {
             "dataset_train": dataset_of(X, target, index),
             "dataset_valid": None,
@@ -220,7 +222,8 @@ class Net(Inference, NeuralNet):
                 X_val, target_of(self.module_.wanted(X_val), held_out[1])
             )
         crew = current_crew()
-        if crew is not None and can_stack(self) and not (metrics or counts):
+        is_plain = not (metrics or counts or on_disk)
+        if crew is not None and can_stack(self) and is_plain:
             held_out_pair = held_out and held_out[:2]
             training = Training(self, X, y, index, held_out_pair, epochs, stopping)
             crew.train(training)
@@ -309,10 +312,15 @@ class Net(Inference, NeuralNet):
         seed = child_seed(self.seed, epoch)
         generator = torch.Generator(self.device).manual_seed(seed)
         self.module_.train()
-        batches = self._batches(index, generator, X.device)
+        batches = self._batches(X, index, generator)
         rng = nullcontext() if self.self_contained else lent_globals(seed, self.device)
-        with rng:
-            means = self._run_batches(X, y, counts, batches, Noise(generator), epoch)
+        stream = nullcontext(X)
+        if isinstance(X, BlockRows):
+            order = torch.cat([batch[None] for batch in batches])
+            stream = Stream(X, order.numpy())
+        with rng, stream as in_order:
+            data = {None: in_order}, X, y, counts
+            means = self._run_batches(data, batches, Noise(generator), epoch)
         for name, value in means.items():
             self._record("train_loss" if name == "loss" else name, value)
         if held_out is not None:
@@ -322,9 +330,13 @@ class Net(Inference, NeuralNet):
             self._measure(*held_out, metrics)
         self.history.record("dur", time.perf_counter() - started)
 
-    def _batches(self, index, generator, device):
+    def _batches(self, X, index, generator):
         """Shuffle rows into batches: for each step, which rows each phase takes."""
-        order = shuffled(index[None], len(index[None]), generator)
+        if isinstance(X, BlockRows):
+            order, device = shuffled_in_blocks(X, index[None], generator), "cpu"
+        else:
+            order = shuffled(index[None], len(index[None]), generator)
+            device = X.device
         batches = list(order.to(device).split(self.batch_size))
         if not self.self_contained and len(batches) > 1 and len(batches[-1]) == 1:
             batches[-2:] = [torch.cat(batches[-2:])]  # for batch normalization
@@ -339,17 +351,21 @@ class Net(Inference, NeuralNet):
             for i, rows in enumerate(batches)
         ]
 
-    def _run_batches(self, X, y, counts, batches, noise, epoch):
+    def _run_batches(self, data, batches, noise, epoch):
         """Take a step per batch; return the mean of each term over the samples."""
+        in_order, X, y, counts = data
         watched = any(watches_batches(callback) for _, callback in self.callbacks_)
         step = self._watched_step if watched else self._step
         table = None
         for i, batch in enumerate(batches):
-            data = {
-                phase: [self._fetch(part, rows) for part in (X, y, counts.get(phase))]
+            parts = {
+                phase: [
+                    self._fetch(part, rows)
+                    for part in (in_order.get(phase, X), y, counts.get(phase))
+                ]
                 for phase, rows in batch.items()
             }
-            terms = step(data, noise=noise, epoch=epoch)
+            terms = step(parts, noise=noise, epoch=epoch)
             if table is None:  # one block: small ones would fragment the heap
                 shape = len(batches), len(terms)
                 table = torch.empty(shape, dtype=torch.float32, device=self.device)
@@ -367,6 +383,10 @@ class Net(Inference, NeuralNet):
     def _fetch(self, tensor, rows):
         if tensor is None:
             return None
+        if isinstance(tensor, Stream):
+            return self._move(as_tensor(tensor.take(len(rows))))
+        if isinstance(tensor, BlockRows):
+            return self._move(as_tensor(tensor[rows.cpu().numpy()]))
         batch = tensor.index_select(0, rows.to(tensor.device))
         return self._move(batch, non_blocking=True)
 

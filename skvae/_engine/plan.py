@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 
+from .._blocks import BlockRows
 from .._cache import key_of
 from .._fingerprint import fingerprint
 
@@ -142,7 +143,8 @@ class Plan:
         """Hash all that decides the result."""
         parts = self.recipe.parts()
         parts |= {"callbacks": self.callbacks, "metrics": self.metrics}
-        data = self.rows, self.numbers, self.held_out
+        rows = self.rows.digest() if isinstance(self.rows, BlockRows) else self.rows
+        data = rows, self.numbers, self.held_out
         if self.share is not None:
             data += self.share, self.groups
         if self.weights is not None or self.class_weights is not None:
