@@ -619,7 +619,7 @@ def location_and_spread(rows, index, unscaled=(), weights=None):
         scaled = np.setdiff1d(np.arange(n_features), unscaled)
         if len(scaled) == 0:
             return mean, 1.0
-        part = rows[:, scaled]
+        part = in_memory(rows)[:, scaled]
         mean[scaled], spread = location_and_spread(part, index, weights=weights)
         return mean, spread
     n_chunks = math.ceil(len(index) * n_features / 2**18)

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 from skvae import AE, MLP, VAE, AAEClassifier, _blocks
 from skvae._blocks import BlockRows
+from skvae.nn import Mixed
 
 TINY = {"architecture": MLP((8,)), "max_iter": 2, "random_state": 0}
 
@@ -166,6 +167,14 @@ def test_gaps_labels_weights_memory_and_callbacks(digits, on_disk, tmp_path):
         expected = model.fit(data, y, **fit).transform(data)
         there = on_disk(data)
         assert_array_equal(model.fit(there, y, **fit).transform(there), expected)
+
+
+def test_kinds_of_columns_that_are_scaled_apart(on_disk):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=50), rng.integers(2, size=50)])
+    model = VAE(2, likelihood=Mixed(bernoulli=[1]), **TINY)
+    expected = model.fit(X).transform(X)
+    assert_array_equal(model.fit(on_disk(X)).transform(X), expected)
 
 
 def test_what_joblib_puts_on_disk_is_the_array_that_it_was(digits, monkeypatch):

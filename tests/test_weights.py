@@ -110,6 +110,13 @@ def test_samples_without_weight_are_not_held_out_either(digits):
     assert max(row["valid_loss"] for row in vae.history_) < 1e3
 
 
+def test_weights_leave_something_to_train_on_and_to_validate(digits):
+    X, _ = digits
+    one = np.arange(300) == 7
+    with pytest.raises(ValueError, match="train or validate on samples of weight 0"):
+        VAE(early_stopping=True, **TINY).fit(X, sample_weight=one)
+
+
 def test_gaps_and_weights_go_together(digits, weights):
     X = digits[0].reshape(300, 64)
     X = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)

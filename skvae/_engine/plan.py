@@ -165,6 +165,11 @@ class Plan:
             index = self._that_count(np.arange(len(self.rows)))
             return index, self.held_out and (*self.held_out, None)
         index, held_out = map(self._that_count, self._split())
+        if not (len(index) and len(held_out)):
+            raise ValueError(
+                f"{self._who_asks} would train or validate on samples of weight 0 only. "
+                f"Pass `X_val`, or set {self._way_out}."
+            )
         if self.numbers is not None and self.labels.classes is not None:
             index, held_out = self._keep_classes(index, held_out)
         numbers = None if self.numbers is None else self.numbers[held_out]
