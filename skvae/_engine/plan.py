@@ -167,8 +167,8 @@ class Plan:
         index, held_out = map(self._that_count, self._split())
         if not (len(index) and len(held_out)):
             raise ValueError(
-                f"{self._who_asks} would train or validate on samples of weight 0 only. "
-                f"Pass `X_val`, or set {self._way_out}."
+                f"{self._who_asks} would train or validate on samples of weight 0 "
+                f"only. Pass `X_val`, or set {self._way_out}."
             )
         if self.numbers is not None and self.labels.classes is not None:
             index, held_out = self._keep_classes(index, held_out)
