@@ -289,7 +289,7 @@ class Stack:
         self.template.module.train()
         self._seed(epoch)
         batches = [
-            training.net._batches(training.index, generator, training.X.device)
+            training.net._batches(training.X, training.index, generator)
             for training, generator in zip(self.trainings, self.generators, strict=True)
         ]
         table, sizes = [], []
