@@ -62,6 +62,7 @@ OWNERS = {
     "skimage": {"radiomics"},
 }
 SIDE_BY_SIDE = {
+    ("_validation", "_blocks"),
     ("_ae", "_base"),
     ("_vae", "_base"),
     ("_adversarial", "_base"),
