@@ -62,6 +62,9 @@ except ImportError:  # scikit-learn < 1.9
 
 
 _leaves_out_optimizers = ContextVar("leaves_out_optimizers", default=False)
+_GENEROUS = 32  # components, of which n_components="auto" keeps some
+_AT_A_TIME = 8192  # samples of which a result is written in one step
+_MUCH_WORSE = 1.05  # the error of a fit that learnt nothing is near 1
 
 
 @contextmanager
@@ -72,11 +75,6 @@ def without_optimizers(is_so=True):
         yield
     finally:
         _leaves_out_optimizers.reset(token)
-
-
-_GENEROUS = 32  # components, of which n_components="auto" keeps some
-_AT_A_TIME = 8192  # samples of which a result is written in one step
-_MUCH_WORSE = 1.05  # the error of a fit that learnt nothing is near 1
 
 
 def transforms_to_codes(estimator):

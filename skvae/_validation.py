@@ -157,7 +157,7 @@ def check_rows(estimator, X, *, reset, name="X"):
     shape : tuple of int
         The shape of one sample as it came.
     """
-    if _is_of_torch_data(X) and {"__getitem__", "__len__"} <= set(dir(X)):
+    if _is_of_torch_data(X) and {"__getitem__", "__len__"} <= set(dir(X)) and len(X):
         X = Items(X)
     on_disk = stays_on_disk(X)
     X = X if on_disk else _as_array(X, name)
@@ -193,10 +193,12 @@ def _rows_on_disk(estimator, X, reset, name):
     """Return rows that are read, and checked, when they are needed."""
     if X.dtype.kind not in "biuf":
         raise TypeError(f"{name} has the dtype {X.dtype}, but must hold numbers.")
-    if not (len(X.shape) > 1 and math.prod(X.shape)):
+    sizes = [size for size in X.shape if is_count(size)]
+    if len(sizes) < max(2, len(X.shape)):
         raise ValueError(
-            f"{name} must have shape (n_samples, ...) with some samples and features, "
-            f"got {tuple(X.shape)}."
+            f"{name} must have a known shape (n_samples, ...) with some samples and "
+            f"features, got {tuple(X.shape)}. Arrays of dask learn theirs by "
+            "compute_chunk_sizes()."
         )
     first = np.asarray(X[:1]).reshape(1, -1)
     validate_data(estimator, first, reset=reset, ensure_all_finite=False)

@@ -208,3 +208,13 @@ def test_datasets_of_torch(digits):
     expected = VAE(**TINY).fit(X).transform(X)
     for data in (TensorDataset(torch.from_numpy(X), torch.from_numpy(y)), Samples(X)):
         assert_array_equal(VAE(**TINY).fit(data).transform(data), expected)
+
+
+def test_data_without_samples_or_of_unknown_shape_are_errors(on_disk):
+    with pytest.raises(ValueError, match="must have a known shape"):
+        AE().fit(on_disk(np.zeros((0, 5))))
+    with pytest.raises(TypeError, match="X is a Samples"):
+        AE().fit(Samples(np.zeros((0, 5))))
+    array = pytest.importorskip("dask.array").from_array(np.zeros((9, 5)))
+    with pytest.raises(ValueError, match=r"compute_chunk_sizes"):
+        AE().fit(array[array[:, 0] >= 0])
