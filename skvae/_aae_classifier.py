@@ -223,7 +223,13 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
         if self.class_weight is None:
             return None
         y = labels.classes[labels.numbers[labels.numbers >= 0]]
-        return compute_class_weight(self.class_weight, classes=labels.classes, y=y)
+        weights = compute_class_weight(self.class_weight, classes=labels.classes, y=y)
+        if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.any()):
+            raise ValueError(
+                "`class_weight` must hold numbers >= 0 that are not all 0, got "
+                f"{self.class_weight!r}."
+            )
+        return weights
 
     def _held_out_numbers(self, y, rows, labels):
         if y is None:

@@ -453,8 +453,12 @@ class BaseAutoencoder(
         names = check_layers(self.layer, self.layer_names_)
         rows, _ = check_rows(self, X, reset=False)
         shape = len(rows), sum(map(math.prod, names.values()))
-        if tuple(out.shape) != shape:
-            raise ValueError(f"`out` must have shape {shape}, got {tuple(out.shape)}.")
+        found = getattr(out, "shape", None), getattr(out, "dtype", None)
+        if found[0] != shape or np.dtype(found[1]).kind != "f":
+            raise ValueError(
+                f"`out` must be an array of floats of shape {shape}, got "
+                f"{type(out).__name__} of dtype {found[1]} and shape {found[0]}."
+            )
         for chunk in gen_batches(len(rows), _AT_A_TIME):
             layers = self._net.extract(rows[chunk], list(names))
             out[chunk] = to_numpy(_side_by_side(layers))

@@ -1,5 +1,6 @@
 """Fitted estimators as graphs of ONNX."""
 
+import math
 from functools import cache
 from importlib import import_module
 
@@ -87,6 +88,12 @@ def to_onnx(estimator, X, *, method=None):
         )
     last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
     of_tables = is_classifier(last) and not isinstance(last, _OURS)
+    n_features = getattr(estimator, "n_features_in_", None)
+    if method != "inverse_transform" and n_features not in (None, _width(X)):
+        raise ValueError(
+            f"X has {_width(X)} features, but {type(estimator).__name__} was fitted on "
+            f"{n_features}."
+        )
     try:
         return convert(
             _with_output(estimator, method),
@@ -99,6 +106,10 @@ def to_onnx(estimator, X, *, method=None):
             f"{type(estimator).__name__} holds a step without a conversion to ONNX: "
             f"{str(error).splitlines()[0]}"
         ) from error
+
+
+def _width(X):
+    return math.prod(np.shape(X)[1:])
 
 
 class _Output(BaseEstimator):

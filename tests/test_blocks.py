@@ -129,8 +129,9 @@ def test_results_are_written_where_they_shall_be(digits, on_disk, tmp_path):
     out = np.lib.format.open_memmap(tmp_path / "Z.npy", "w+", "f4", (300, 6))
     assert vae.transform(X, out=out) is out
     assert_array_equal(np.load(tmp_path / "Z.npy"), vae.transform(X))
-    with pytest.raises(ValueError, match=r"`out` must have shape \(300, 6\)"):
-        vae.transform(X, out=np.empty((300, 3)))
+    for wrong in (np.empty((300, 3)), np.empty((300, 6), dtype=int), [1, 2]):
+        with pytest.raises(ValueError, match=r"floats of shape \(300, 6\), got"):
+            vae.transform(X, out=wrong)
 
 
 def test_bad_values_are_errors_and_nothing_is_lost(digits, on_disk):

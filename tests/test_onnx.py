@@ -193,6 +193,12 @@ def test_what_has_no_graph_says_so(estimator, method, message, digits):
         to_onnx(estimator, X[:2], method=method)
 
 
+def test_samples_of_another_width_are_an_error(digits):
+    ae = AE(3, **TINY).fit(digits[0])
+    with pytest.raises(ValueError, match="X has 5 features, but AE was fitted on 64"):
+        to_onnx(ae, np.zeros((2, 5)))
+
+
 class Counting:
     """An architecture that takes the number of samples for a constant."""
 

@@ -153,6 +153,15 @@ def test_weights_that_make_no_sense_are_errors(weights, message, digits):
     assert_array_equal(ae.transform(digits[0]), before)
 
 
+@pytest.mark.parametrize("odd", [{3: -1.0}, {3: np.nan}, None])
+    "weight", [{3: -1.0}, {3: np.nan}, dict.fromkeys(range(10), 0)]
+)
+def test_weights_of_classes_that_make_no_sense_are_errors(odd, digits):
+    weight = dict.fromkeys(range(10), 1.0) | odd if odd else dict.fromkeys(range(10), 0)
+    with pytest.raises(ValueError, match="`class_weight` must hold numbers >= 0"):
+        AAEClassifier(class_weight=weight, **TINY).fit(*digits)
+
+
 def test_weights_are_routed_through_pipelines_and_searches(digits, weights):
     X, y = digits[0].reshape(300, 64), digits[1]
     expected = VAE(3, **TINY).fit(X, sample_weight=weights).transform(X)
