@@ -154,8 +154,6 @@ def test_weights_that_make_no_sense_are_errors(weights, message, digits):
 
 
 @pytest.mark.parametrize("odd", [{3: -1.0}, {3: np.nan}, None])
-    "weight", [{3: -1.0}, {3: np.nan}, dict.fromkeys(range(10), 0)]
-)
 def test_weights_of_classes_that_make_no_sense_are_errors(odd, digits):
     weight = dict.fromkeys(range(10), 1.0) | odd if odd else dict.fromkeys(range(10), 0)
     with pytest.raises(ValueError, match="`class_weight` must hold numbers >= 0"):
