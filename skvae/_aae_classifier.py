@@ -39,7 +39,8 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
         taken out of what the head has learnt.
     class_prior : array-like of shape (n_classes,) or None, default=None
         Shares of the classes among all samples. None takes those among the labels, or,
-        if the samples without a label clearly have others, an estimate of these.
+        if the samples without a label clearly have others, an estimate of these. With
+        `sample_weight` it always takes those among the labels, weighted.
     class_weight : dict, "balanced" or None, default=None
         What the labels of each class count when the head learns them: a dict of class
         to weight, or "balanced" for n_labels / (n_classes * n_labels_of_the_class). It
