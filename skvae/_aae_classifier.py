@@ -144,6 +144,7 @@ class AAEClassifier(ClassifierMixin, ClassEncoder):
         memory=None,
         callbacks=None,
         metrics=None,
+        precision="float32",
         device="auto",
         random_state=None,
         verbose=0,

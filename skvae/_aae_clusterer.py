@@ -94,6 +94,7 @@ class AAEClusterer(ClusterMixin, ClassEncoder):
         memory=None,
         callbacks=None,
         metrics=None,
+        precision="float32",
         device="auto",
         random_state=None,
         verbose=0,

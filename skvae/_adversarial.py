@@ -3,7 +3,6 @@
 import warnings
 
 import numpy as np
-import pandas as pd
 from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -123,6 +122,7 @@ class BaseAdversarial(BaseAutoencoder):
         memory=None,
         callbacks=None,
         metrics=None,
+        precision="float32",
         device="auto",
         random_state=None,
         verbose=0,
@@ -441,5 +441,7 @@ def _labels_in(classes, unlabelled=None):
     """Drop from a list of classes what marks samples without one."""
     classes = np.asarray(classes)
     if classes.dtype == object or classes.dtype.kind == "f":
-        classes = np.asarray(classes[~pd.isna(classes)].tolist())
+        from pandas import isna
+
+        classes = np.asarray(classes[~isna(classes)].tolist())
     return classes[known_labels(classes, unlabelled)]

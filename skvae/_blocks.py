@@ -8,7 +8,7 @@ import numpy as np
 
 _BLOCK = 2**22  # bytes that are read at once
 _WINDOW = 6 * _BLOCK  # bytes of rows that are shuffled together
-_NEARBY = 64  # rows; a smaller gap is read and left out, not jumped over
+_NEARBY = 2**18  # bytes; a smaller gap is read and left out, not jumped over
 _OF_JOBLIB = "joblib_memmapping_folder"
 _PACKAGES = {"dask", "h5py", "zarr"}
 
@@ -22,7 +22,8 @@ def stays_on_disk(X):
     if isinstance(X, np.memmap):
         return X.filename is not None and _OF_JOBLIB not in str(X.filename)
     package = type(X).__module__.split(".")[0]
-    return isinstance(X, Items) or (package in _PACKAGES and hasattr(X, "shape"))
+    is_known = package in _PACKAGES and hasattr(X, "shape")
+    return is_known or getattr(X, "stays_on_disk", False) is True
 
 
 class Items:
@@ -34,6 +35,8 @@ class Items:
         With a length. Of items that are tuples, as of samples with labels, the first
         part is taken.
     """
+
+    stays_on_disk = True
 
     def __init__(self, dataset):
         self._dataset = dataset
@@ -75,6 +78,7 @@ class BlockRows:
         row = self._n_features * max(self.dtype.itemsize, source.dtype.itemsize)
         self._n_at_once = max(1, _BLOCK // row)
         self.window = max(1, _WINDOW // row)
+        self._nearby = _NEARBY // row
         self._held = 0, np.empty((0, self._n_features), self.dtype)
 
     def __len__(self):
@@ -140,7 +144,7 @@ class BlockRows:
         """Read rows of any order by slices that are as long as may be."""
         numbers = np.flatnonzero(numbers) if numbers.dtype == bool else numbers
         wanted, places = np.unique(numbers, return_inverse=True)
-        jumps = np.flatnonzero(np.diff(wanted) > _NEARBY) + 1
+        jumps = np.flatnonzero(np.diff(wanted) > 1 + self._nearby) + 1
         found = np.empty((len(wanted), self._n_features), self.dtype)
         at = 0
         for run in np.split(wanted, jumps) if len(wanted) else []:
@@ -170,17 +174,19 @@ class BlockRows:
 
 
 class Stream:
-    """Rows in a given order, of which the next window is read while one is used.
+    """Rows in a given order, of which the next ones are read while some are used.
 
     Parameters
     ----------
     rows : BlockRows
     order : ndarray of shape (n_rows,)
+    batch_size : int
+        How many rows are taken at a time. So many at least are read ahead.
     """
 
-    def __init__(self, rows, order):
+    def __init__(self, rows, order, batch_size):
         self._rows = rows
-        n_windows = max(1, math.ceil(len(order) / rows.window))
+        n_windows = max(1, math.ceil(len(order) / max(rows.window, batch_size)))
         self._orders = iter(np.array_split(order, n_windows))
         self._reader = ThreadPoolExecutor(1)
         self._window = np.empty((0, *rows.shape[1:]), rows.dtype)

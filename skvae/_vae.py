@@ -132,6 +132,7 @@ class VAE(BaseAutoencoder):
         memory=None,
         callbacks=None,
         metrics=None,
+        precision="float32",
         device="auto",
         random_state=None,
         verbose=0,

@@ -9,7 +9,6 @@ from numbers import Integral, Real
 from types import FunctionType
 
 import numpy as np
-import pandas as pd
 from sklearn.base import _fit_context as fit_context
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing as safe_indexing
@@ -245,8 +244,12 @@ def _holds_dates(X):
     if {"m", "M"} & set(kinds) or any(temporal):
         return True
     objects = [i for i, kind in enumerate(kinds) if kind == "O"]
+    if not objects:
+        return False
+    from pandas.api.types import infer_dtype
+
     columns = (X.iloc[:, i] if hasattr(X, "iloc") else X for i in objects)
-    inferred = {pd.api.types.infer_dtype(np.ravel(values)) for values in columns}
+    inferred = {infer_dtype(np.ravel(values)) for values in columns}
     return bool(inferred & _DATES)
 
 
@@ -423,8 +426,10 @@ def known_labels(y, unlabelled, classes=None):
     -------
     known : ndarray of shape (n_samples,), bool
     """
+    from pandas import isna
+
     y = np.asarray(y, dtype=object)
-    known = ~pd.isna(y)
+    known = ~isna(y)
     if isinstance(unlabelled, str) and unlabelled == "auto":
         unlabelled = None if _is_sign_coded(y[known], classes) else -1
     if unlabelled is _REQUIRED or unlabelled is None:
@@ -480,11 +485,13 @@ def number_groups(groups):
     numbers : ndarray of shape (n_samples,), int64
         In the order in which the groups come first.
     """
+    from pandas import factorize
+
     if np.ma.is_masked(groups):
         groups = np.where(np.ma.getmaskarray(groups), None, groups.data.astype(object))
     # As objects, or a missing value among strings would become a string.
     groups = column_or_1d(np.asarray(groups, dtype=object))
-    numbers, names = pd.factorize(groups)
+    numbers, names = factorize(groups)
     if (numbers < 0).any():
         raise ValueError(
             f"`groups` lacks {(numbers < 0).sum()} of {len(numbers)} values. Fill them "

@@ -115,6 +115,7 @@ class WatermarkAE(AE):
         memory=None,
         callbacks=None,
         metrics=None,
+        precision="float32",
         device="auto",
         random_state=None,
         verbose=0,

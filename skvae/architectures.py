@@ -11,7 +11,7 @@ from numbers import Integral
 
 from sklearn.base import BaseEstimator
 
-from ._documentation import DocumentedMixin
+from ._mixin import EstimatorMixin
 from ._validation import Numbers, StrOptions, at_least, is_count, positive, share
 
 _ACTIVATION = StrOptions({"elu", "gelu", "leaky_relu", "relu", "silu", "tanh"})
@@ -19,7 +19,7 @@ _DROPOUT = [share]
 _WIDTHS = ["array-like"]
 
 
-class _Network(DocumentedMixin, BaseEstimator):
+class _Network(EstimatorMixin, BaseEstimator):
     """Parameters that are checked when a network is built from them."""
 
     def _doc_link_url_param_generator(self):

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from ._ae import AE
-from ._documentation import DocumentedMixin
+from ._mixin import EstimatorMixin
 from ._pipelines import adopt_features, autoencoder_in
 from ._random import draw_seed
 from ._validation import HasMethods, StrOptions, at_least, fit_context, is_count
@@ -26,7 +26,7 @@ _N_BITS = np.array([number.bit_count() for number in range(256)])
 
 
 class SemanticHasher(
-    DocumentedMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    EstimatorMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
     r"""Turn samples into short codes of bits, alike for similar samples.
 

@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from ._documentation import DocumentedMixin
+from ._mixin import EstimatorMixin
 from ._pipelines import autoencoder_in, back_from_autoencoder, before_autoencoder
 from ._random import child_seed, draw_seed
 from ._vae import VAE
@@ -27,7 +27,7 @@ _AT_A_TIME = 1024  # samples, whose draws are in memory together
 
 
 class AutoencoderImputer(
-    DocumentedMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
+    EstimatorMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
 ):
     r"""Fill missing values (NaN) by what an autoencoder makes of the others.
 

@@ -13,7 +13,7 @@ from sklearn.utils import get_tags, indexable
 from sklearn.utils.validation import check_is_fitted
 
 from ._ae import AE
-from ._documentation import DocumentedMixin
+from ._mixin import EstimatorMixin
 from ._pipelines import adopt_features, autoencoder_in, before_autoencoder
 from ._random import draw_seed
 from ._search import stacked_training
@@ -35,7 +35,7 @@ _FALSE_ALARMS = 0.05  # of normal samples, for contamination="auto"
 _TO_DEVIATION = 1.4826  # of a Gaussian, from its median absolute deviation
 
 
-class ReconstructionOutlierDetector(DocumentedMixin, OutlierMixin, BaseEstimator):
+class ReconstructionOutlierDetector(EstimatorMixin, OutlierMixin, BaseEstimator):
     r"""Find samples that an autoencoder, trained on normal ones, doesn't expect.
 
     The autoencoder learns to reconstruct what it is trained on. What it reconstructs

@@ -5,7 +5,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._documentation import DocumentedMixin
+from ._mixin import EstimatorMixin
 from ._validation import fit_context, positive
 
 __all__ = ["SquashingScaler", "TableEncoder"]
@@ -16,7 +16,7 @@ _NEAR = 1e-6  # of the bounds, from where the way back would lead to infinity
 
 
 class SquashingScaler(
-    DocumentedMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
+    EstimatorMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
 ):
     r"""Scale columns by their quartiles, and draw in their tails smoothly.
 
@@ -145,7 +145,7 @@ class SquashingScaler(
         )
 
 
-class TableEncoder(DocumentedMixin, TransformerMixin, BaseEstimator):
+class TableEncoder(EstimatorMixin, TransformerMixin, BaseEstimator):
     """Turn a DataFrame into numbers for an autoencoder, and back.
 
     The types of the columns say what they are. Numbers are standardized; booleans

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from . import _texture
-from ._documentation import DocumentedMixin
+from ._mixin import EstimatorMixin
 from ._validation import HasMethods, StrOptions, fit_context
 
 __all__ = [
@@ -686,7 +686,7 @@ _FUNCTIONS = {
 }
 
 
-class RegionFeatures(DocumentedMixin, TransformerMixin, BaseEstimator):
+class RegionFeatures(EstimatorMixin, TransformerMixin, BaseEstimator):
     """Describe the region of each case by hand-crafted features.
 
     A case is an image of one or more channels with the mask of a region, a tumour say.

@@ -20,6 +20,7 @@ SMALL = {"max_iter": 3, "random_state": 0}
 # scikit-learn checks how well classes and clusters are found, which takes many steps.
 LIGHT = {"architecture": MLP((32,)), "discriminator": Discriminator((16,))}
 CLASSIFIER = SMALL | LIGHT | {"max_iter": 6, "batch_size": 32, "learning_rate": 2e-2}
+CLASSIFIER |= {"early_stopping": True}  # one of the checks asks for 1000 epochs
 CLUSTERER = SMALL | LIGHT | {"max_iter": 6, "batch_size": 16, "learning_rate": 1e-2}
 
 MODELS = {

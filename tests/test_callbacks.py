@@ -4,6 +4,7 @@ import gc
 import pickle
 import sys
 from importlib.util import find_spec
+from itertools import cycle
 from unittest.mock import MagicMock
 
 import numpy as np
@@ -170,8 +171,9 @@ def test_callbacks_do_what_they_do_in_skorch(name, flat, made, capsys):
     assert bool(calls_of(ours)) == bool(calls_of(theirs))
 
 
-@pytest.mark.parametrize("model", [VAE, AAEClassifier])
-@pytest.mark.parametrize("name", CALLBACKS)
+@pytest.mark.parametrize(
+    ("name", "model"), list(zip(CALLBACKS, cycle([VAE, AAEClassifier]), strict=False))
+)
 def test_callbacks_run_alone_and_stay_as_they_are(name, model, flat, made):
     X, y = flat
     for options, held_out in (({}, {"X_val": X[60:]}), (OTHERWISE.get(name, {}), {})):

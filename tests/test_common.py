@@ -48,6 +48,13 @@ over_models = pytest.mark.parametrize("model", [model for model, _ in MODELS.val
 over_images = pytest.mark.parametrize("estimator", **parametrize(image_estimators()))
 
 
+@pytest.fixture(scope="module")
+def digits(digits):
+    """Fewer of them: these tests run often."""
+    X, y = digits
+    return X[:140], y[:140]
+
+
 def is_matrix_model(estimator):
     """Whether all of its work is matrix products, which repeat bit by bit."""
     return isinstance(estimator.architecture, (str, MLP))
@@ -118,10 +125,10 @@ def test_images_keep_their_shape(estimator, digits):
 def test_flat_and_shaped_images_give_the_same(estimator, digits):
     X, y = digits
     shaped = clone(estimator).fit(X, y)
-    flat = clone(estimator).set_params(image_shape=(8, 8)).fit(X.reshape(300, 64), y)
+    flat = clone(estimator).set_params(image_shape=(8, 8)).fit(X.reshape(len(X), 64), y)
     assert_array_equal(flat.loss_curve_, shaped.loss_curve_)
     for name, expected in outputs_of(shaped, X).items():
-        assert_array_equal(outputs_of(flat, X.reshape(300, 64))[name], expected)
+        assert_array_equal(outputs_of(flat, X.reshape(len(X), 64))[name], expected)
     assert flat.sample(2).shape == (2, 64)
 
 
@@ -171,8 +178,8 @@ def test_outputs_repeat_in_any_number_of_processes(model, digits):
     estimator = model(**SMALL).fit(X, y)
     results = [
         Parallel(n_jobs=n_jobs)(
-            delayed(estimator.transform)(X[start : start + 100])
-            for start in (0, 100, 200)
+            delayed(estimator.transform)(X[start : start + 50])
+            for start in (0, 50, 100)
         )
         for n_jobs in (1, 2)
     ]
@@ -219,7 +226,7 @@ def test_errors_of_arguments_name_the_class(model, digits):
 
 @over_models
 def test_float32_rows_of_any_layout_give_the_same(model, digits):
-    X, y = digits[0].reshape(300, 64), digits[1]
+    X, y = digits[0].reshape(-1, 64), digits[1]
     read_only = X.copy()
     read_only.flags.writeable = False
     expected = model(**SMALL).fit_transform(X, y)

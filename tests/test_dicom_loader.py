@@ -717,3 +717,64 @@ def test_warns_of_different_modalities_in_a_channel(ramp, tmp_path):
         assert "'image' holds different modalities: 2 of CT, 1 of MR." in text
     pair = {"ct": case["image"], "mr": tmp_path / "mr"}
     assert warned(VolumeLoader(channels=("ct", "mr")).load_cases, [pair, pair]) == []
+
+
+LAZY = {"spacing": "fit", "shape": (4, 8, 8), "crop": "mask"}
+
+
+def test_lazy_gives_the_same_and_holds_no_image(cohort, tmp_path):
+    volumes, labels = cohort
+    expected = VolumeLoader(**LAZY).transform(volumes)
+    lazy = VolumeLoader(**LAZY, cache=tmp_path, lazy=True, n_jobs=2).transform(volumes)
+    assert (lazy.shape, lazy.dtype) == (expected.shape, expected.dtype)
+    assert len(pickle.dumps(lazy)) < 40_000 < expected.nbytes * 10
+    for key in (3, -1, slice(1, 4), [5, 0], labels == 1):
+        np.testing.assert_array_equal(lazy[key], expected[key])
+    np.testing.assert_array_equal(lazy, expected)
+    ae = AE(2, architecture="conv", max_iter=2, batch_size=4, random_state=0)
+    latents = ae.fit_transform(lazy)
+    np.testing.assert_array_equal(latents, ae.fit_transform(expected))
+    for file in (tmp_path / "cases").iterdir():
+        file.unlink()
+    np.testing.assert_array_equal(lazy[::2], expected[::2])
+
+
+def test_lazy_in_a_search(cohort, tmp_path):
+    volumes, labels = cohort
+    ae = AE(2, max_iter=2, architecture="conv", random_state=0)
+    loaders = [VolumeLoader(**LAZY), VolumeLoader(**LAZY, cache=tmp_path, lazy=True)]
+    pipeline = make_pipeline(loaders[0], ae, LogisticRegression())
+    grid = {"volumeloader": loaders, "ae__layer": ["mu", "encoder.1"]}
+    options = {"cv": GroupKFold(2), "n_jobs": 2, "scoring": "neg_log_loss"}
+    search = GridSearchCV(pipeline, grid, **options)
+    search.fit(volumes, labels, groups=volumes["patient_id"])
+    scores = {}
+    for params, score in zip(
+        search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True
+    ):
+        scores.setdefault(params["ae__layer"], set()).add(score)
+    assert len(scores) == 2
+    assert all(len(found) == 1 for found in scores.values())
+
+
+def test_lazy_warns_once_and_gives_nan(ramp, tmp_path):
+    case, _ = ramp
+    loader = VolumeLoader(
+        shape=(2, 2, 2), crop="mask", on_error="nan", cache=tmp_path / "c", lazy=True
+    )
+    with pytest.warns(DicomWarning) as caught:
+        images = loader.transform([case, tmp_path / "none"])
+    texts = " ".join(str(warning.message) for warning in caught)
+    assert "1 of 2 cases can't be read" in texts
+    assert "cuts the masks of 1 of 1 cases" in texts
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isfinite(images[0]).all()
+        assert np.isnan(images[1]).all()
+
+
+@pytest.mark.parametrize("missing", [{"cache": None}, {"shape": None}])
+def test_lazy_needs_a_cache_and_a_shape(missing, ramp, tmp_path):
+    options = {"shape": (2, 2, 2), "crop": "mask", "cache": tmp_path} | missing
+    with pytest.raises(ValueError, match="needs a `cache` and a `shape`"):
+        VolumeLoader(lazy=True, **options).transform([ramp[0]])

@@ -34,6 +34,7 @@ FLOORS = [
         "_documentation",
         "_fingerprint",
         "_metrics",
+        "_mixin",
         "_random",
         "_trees",
     }
@@ -62,6 +63,7 @@ OWNERS = {
     "skimage": {"radiomics"},
 }
 SIDE_BY_SIDE = {
+    ("_mixin", "_documentation"),
     ("_validation", "_blocks"),
     ("_ae", "_base"),
     ("_vae", "_base"),

@@ -85,9 +85,10 @@ def test_a_training_in_one_batch_is_that_of_repeated_rows(digits, weights):
     assert_allclose(one.transform(X), other.transform(X), atol=1e-3)
 
 
+@pytest.mark.parametrize("stops", [False, True])
 @pytest.mark.parametrize("model", ALL)
-def test_a_weight_of_zero_leaves_a_sample_out(model, digits, weights):
-    (X, y), options = digits, TINY | {"early_stopping": False}
+def test_a_weight_of_zero_leaves_a_sample_out(model, stops, digits, weights):
+    (X, y), options = digits, TINY | {"early_stopping": stops}
     y, there = targets(model, y), weights > 0
     one = model(**options).fit(X, y, sample_weight=1.0 * there)
     other = model(**options).fit(X[there], y[there])
@@ -102,18 +103,20 @@ def test_only_the_ratio_of_weights_counts(digits, weights):
     assert np.abs(one.transform(X) - VAE(**TINY).fit_transform(X)).max() > 1e-3
 
 
-def test_samples_without_weight_are_not_held_out_either(digits):
+def test_a_weight_of_zero_leaves_a_sample_out_of_its_group(digits):
     X, _ = digits
-    broken = np.arange(300) % 3 == 0
-    X = np.where(broken[:, None, None], 1e6, X)
-    vae = VAE(early_stopping=True, **TINY).fit(X, sample_weight=~broken)
-    assert max(row["valid_loss"] for row in vae.history_) < 1e3
+    groups, weights = np.arange(300)[::-1] // 7, np.arange(300) % 3
+    there = weights > 0
+    options = TINY | {"early_stopping": True}
+    one = VAE(**options).fit(X, sample_weight=1.0 * there, groups=groups)
+    other = VAE(**options).fit(X[there], groups=groups[there])
+    assert_array_equal(one.transform(X), other.transform(X))
 
 
 def test_weights_leave_something_to_train_on_and_to_validate(digits):
     X, _ = digits
     one = np.arange(300) == 7
-    with pytest.raises(ValueError, match="train or validate on samples of weight 0"):
+    with pytest.raises(ValueError, match="n_samples=1 with a weight above 0"):
         VAE(early_stopping=True, **TINY).fit(X, sample_weight=one)
 
 

@@ -53,6 +53,8 @@ class Net(Inference, NeuralNet):
         Learning rates of phases that differ from `lr`.
     weight_decay : float
         Share of the weights, times the learning rate, that each step takes away.
+    precision : str
+        In which the networks multiply, in training. All else is of single precision.
     callbacks : list of skorch callbacks or None
         The net works with copies of them, its `callbacks_`.
     **kwargs
@@ -67,6 +69,7 @@ class Net(Inference, NeuralNet):
         architecture,
         rates=None,
         weight_decay=0.0,
+        precision="float32",
         callbacks=None,
         **kwargs,
     ):
@@ -76,6 +79,9 @@ class Net(Inference, NeuralNet):
         self.observers = ()
         self.rates = rates or {}
         self.self_contained = getattr(architecture, "self_contained", False)
+        self.precision = precision
+        if precision != "float32":
+            module.training_dtype = getattr(torch, precision)
         shape = tuple(module.shift.shape)
         plan = getattr(architecture, "inference_batch", inference_batch)
         self.inference_batch_size, self.row_multiple = plan(shape)
@@ -317,7 +323,7 @@ class Net(Inference, NeuralNet):
         stream = nullcontext(X)
         if isinstance(X, BlockRows):
             order = torch.cat([batch[None] for batch in batches])
-            stream = Stream(X, order.numpy())
+            stream = Stream(X, order.numpy(), self.batch_size)
         with rng, stream as in_order:
             data = {None: in_order}, X, y, counts
             means = self._run_batches(data, batches, Noise(generator), epoch)

@@ -13,6 +13,7 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from .._blocks import BlockRows
 from .._cache import key_of
 from .._fingerprint import fingerprint
+from .._validation import number_groups
 
 
 class Labels(NamedTuple):
@@ -56,6 +57,8 @@ class Recipe:
         Learning rates of phases that have one of their own.
     weight_decay : float
     batch_size : int
+    precision : str
+        In which the networks multiply, in training.
     device : str
     """
 
@@ -68,6 +71,7 @@ class Recipe:
     rates: Any
     weight_decay: float
     batch_size: int
+    precision: str
     device: str
 
     def parts(self):
@@ -161,15 +165,11 @@ class Plan:
         index : ndarray of shape (n_train,)
         held_out : tuple (rows, numbers of the classes or None, weights or None) or None
         """
+        rows = np.arange(len(self.rows))
+        rows = rows if self.weights is None else rows[self.weights > 0]
         if self.share is None:
-            index = self._that_count(np.arange(len(self.rows)))
-            return index, self.held_out and (*self.held_out, None)
-        index, held_out = map(self._that_count, self._split())
-        if not (len(index) and len(held_out)):
-            raise ValueError(
-                f"{self._who_asks} would train or validate on samples of weight 0 "
-                f"only. Pass `X_val`, or set {self._way_out}."
-            )
+            return rows, self.held_out and (*self.held_out, None)
+        index, held_out = self._split(rows)
         if self.numbers is not None and self.labels.classes is not None:
             index, held_out = self._keep_classes(index, held_out)
         numbers = None if self.numbers is None else self.numbers[held_out]
@@ -185,9 +185,6 @@ class Plan:
             return None
         return weights / weights.mean()
 
-    def _that_count(self, index):
-        return index if self.weights is None else index[self.weights[index] > 0]
-
     @property
     def _who_asks(self):
         return "n_components='auto'" if self.stopping is None else "`early_stopping`"
@@ -196,19 +193,21 @@ class Plan:
     def _way_out(self):
         return "`n_components`" if self.stopping is None else "early_stopping=False"
 
-    def _split(self):
-        """Set a share of the samples, or of their groups, aside."""
-        n_units = len(self.rows) if self.groups is None else self.groups.max() + 1
+    def _split(self, rows):
+        """Set a share of some rows, or of their groups, aside."""
+        groups = None if self.groups is None else number_groups(self.groups[rows])
+        n_units = len(rows) if groups is None else groups.max() + 1
         if math.ceil(self.share * n_units) >= n_units:
-            name = "n_samples" if self.groups is None else "n_groups"
+            name = "n_samples" if groups is None else "n_groups"
+            note = "" if self.weights is None else " with a weight above 0"
             raise ValueError(
                 f"{self._who_asks} would hold out all that there is: "
-                f"validation_fraction={self.share:g} of {name}={n_units}. "
+                f"validation_fraction={self.share:g} of {name}={n_units}{note}. "
                 f"Pass `X_val`, or set {self._way_out}."
             )
-        splitter = ShuffleSplit if self.groups is None else GroupShuffleSplit
+        splitter = ShuffleSplit if groups is None else GroupShuffleSplit
         split = splitter(1, test_size=self.share, random_state=self.seed)
-        return next(split.split(self.rows, groups=self.groups))
+        return (rows[part] for part in next(split.split(rows, groups=groups)))
 
     def _keep_classes(self, index, held_out):
         """Move one sample back of each class that would be held out as a whole."""

@@ -83,6 +83,7 @@ def can_stack(net):
         net.self_contained
         and not net.callbacks_
         and not net.observers
+        and net.precision == "float32"
         and torch.device(net.device).type in ("cpu", "cuda")
         and all(parameter.requires_grad for parameter in net.module_.parameters())
         and net.batch_size * net.multiply_adds <= _LARGE

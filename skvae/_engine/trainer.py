@@ -150,6 +150,7 @@ def _built(recipe, seed, shift, spread, callbacks):
         rates=recipe.rates,
         weight_decay=recipe.weight_decay,
         batch_size=recipe.batch_size,
+        precision=recipe.precision,
         device=recipe.device,
         callbacks=callbacks,
     )

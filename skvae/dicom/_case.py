@@ -18,7 +18,7 @@ from .._fingerprint import fingerprint
 from ._cases import Channel, Source
 from ._errors import DicomWarning, MaskError, discreet
 from ._masks import load_mask
-from ._notes import notes_from_text, notes_to_text, recorded
+from ._notes import Notes, notes_from_text, notes_to_text, recorded
 from ._process import (
     check_one_space,
     grid_for,
@@ -81,20 +81,34 @@ class CaseReader:
 
     @discreet
     def read(self, source: Source) -> Case:
-        """Take a case from the cache, or make it."""
-        arrays: Arrays = self._kept(
-            "cases",
-            lambda: self._key_of(source.digests(), self.settings),
-            lambda: self._make(source),
-            lambda made: made,
-            lambda kept: kept,
-        )
+        """Take a case from the cache, or make it, with the warnings it gave."""
+        arrays = _warned(self._arrays(source, lambda: self.key(source)))
         return Case(
             arrays["image"],
             arrays.get("mask"),
             arrays["affine"],
             spacing_of(arrays["affine"]),
             json.loads(str(arrays["report"])),
+        )
+
+    def key(self, source: Source) -> str:
+        """Hash all that decides a case."""
+        return self._key_of(source.digests(), self.settings)
+
+    @discreet
+    def image(self, source: Source, key: str) -> np.ndarray:
+        """Take the image of a case from the cache again, without warnings."""
+        arrays, _ = self._arrays(source, lambda: key)
+        image: np.ndarray = arrays["image"]
+        return image
+
+    def _arrays(self, source: Source, key: Callable[[], str]) -> tuple[Arrays, Notes]:
+        return self._kept(
+            "cases",
+            key,
+            lambda: self._make(source),
+            lambda made: made,
+            lambda kept: kept,
         )
 
     def _key_of(self, digests: list[Any], settings: dict[str, Any]) -> str:
@@ -108,18 +122,15 @@ class CaseReader:
         make: Callable[[], Result],
         pack: Callable[[Result], Arrays],
         unpack: Callable[[Arrays], Result],
-    ) -> Result:
+    ) -> tuple[Result, Notes]:
         """Make something, or take it from the cache, with the warnings it gave."""
-        result, notes = remember(
+        return remember(
             None if self.cache is None else Path(self.cache, kind),
             key,
             lambda: recorded(make, DicomWarning),
             pack=lambda made: {**pack(made[0]), "notes": notes_to_text(made[1])},
             unpack=lambda kept: (unpack(kept), notes_from_text(kept["notes"])),
         )
-        for note in notes:
-            warnings.warn(note, stacklevel=2)
-        return result
 
     def _make(self, source: Source) -> Arrays:
         settings = self.settings
@@ -173,26 +184,36 @@ class CaseReader:
 
     def _volume(self, channel: Channel) -> Volume:
         options = self._of(["irregular", "suv"])
-        return self._kept(
+        kept = self._kept(
             "volumes",
             lambda: self._key_of(channel.digests(), options),
             lambda: load_series(channel.source, **options),
             _packed,
             _unpacked,
         )
+        return _warned(kept)
 
     def _mask(self, source: Source, like: Volume) -> np.ndarray:
         options = self._of(["irregular", "label"])
-        return self._kept(
+        kept = self._kept(
             "masks",
             lambda: self._key_of(source.digests(), options),
             lambda: load_mask(source.mask, like, source.label),
             lambda mask: {"mask": mask},
             itemgetter("mask"),
         )
+        return _warned(kept)
 
     def _of(self, names: Iterable[str]) -> dict[str, Any]:
         return {name: self.settings[name] for name in names}
+
+
+def _warned(kept: tuple[Result, Notes]) -> Result:
+    """Give the warnings that making something gave, and return it."""
+    result, notes = kept
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    return result
 
 
 @lru_cache

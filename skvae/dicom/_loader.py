@@ -1,5 +1,6 @@
 """A transformer from DICOM series to arrays."""
 
+import math
 import os
 import warnings
 from functools import partial
@@ -11,8 +12,9 @@ from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from .._cache import CacheWarning
-from .._documentation import DocumentedMixin
+from .._mixin import EstimatorMixin
 from .._validation import StrOptions, at_least, fit_context, positive
+from ._cached import CachedVolumes
 from ._case import CaseReader
 from ._cases import cases_in, source_of
 from ._errors import DicomError, DicomWarning
@@ -28,8 +30,10 @@ from ._process import (
     WINDOWS,
 )
 
+_NONE_LOADED = "None of the cases in `X` could be loaded."
 
-class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
+
+class VolumeLoader(EstimatorMixin, TransformerMixin, BaseEstimator):
     """Turn DICOM series into arrays of one shape: read, resample, crop, normalize.
 
     Nothing is learnt from the data: each case is treated by itself, so that no patient
@@ -94,6 +98,11 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
     cache : path or None, default=None
         Folder where results are kept, under a hash of the content of the files and of
         the settings. Each volume is decoded once over a whole search.
+    lazy : bool, default=False
+        Whether `transform` reads all cases once, to fill the `cache`, and returns an
+        array-like that takes each image from there when it is asked for. The
+        estimators of this package hold a few of them at a time, so that a cohort may
+        be larger than memory. It needs a `cache` and a `shape`.
     n_jobs : int or None, default=None
         Processes that load cases, as in joblib.
     on_error : {"raise", "nan"}, default="raise"
@@ -142,6 +151,7 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
         "ibsi": ["boolean"],
         "flatten": ["boolean"],
         "cache": [str, os.PathLike, None],
+        "lazy": ["boolean"],
         "n_jobs": [Integral, None],
         "on_error": [StrOptions({"nan", "raise"})],
     }
@@ -165,6 +175,7 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
         ibsi=False,
         flatten=False,
         cache=None,
+        lazy=False,
         n_jobs=None,
         on_error="raise",
     ):
@@ -184,6 +195,7 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
         self.ibsi = ibsi
         self.flatten = flatten
         self.cache = cache
+        self.lazy = lazy
         self.n_jobs = n_jobs
         self.on_error = on_error
 
@@ -226,6 +238,7 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
         -------
         images : ndarray of shape (n_cases, n_channels, n_slices, n_rows, n_columns) \
                 or (n_cases, n_values), float32
+            With ``lazy=True``, an array-like that has `shape`, `dtype` and slices.
 
         Raises
         ------
@@ -236,6 +249,8 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
         ValueError
             If a parameter is not valid, `X` is empty, or cases differ in shape.
         """
+        if self.lazy:
+            return self._cached(X)
         cases = self.load_cases(X)
         shapes = {case.image.shape for case in cases if case is not None}
         if len(shapes) != 1:
@@ -243,7 +258,7 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
                 f"All cases must have one shape, got {sorted(shapes)}. Set `shape`, "
                 "with crop='mask' or 'center'."
                 if shapes
-                else "None of the cases in `X` could be loaded."
+                else _NONE_LOADED
             )
         images = np.empty((len(cases), *shapes.pop()), dtype=np.float32)
         for image, case in zip(images, cases, strict=True):
@@ -280,24 +295,7 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
             If a parameter is not valid.
         """
         self._check()
-        with warnings.catch_warnings():  # threads would leave theirs behind
-            loaded = Parallel(n_jobs=self.n_jobs, batch_size=1)(
-                delayed(recorded)(
-                    partial(self._attempt, number, case), DicomWarning, CacheWarning
-                )
-                for number, case in enumerate(cases_in(X))
-            )
-        cases = [case for (case, _), _ in loaded]
-        notes = [note for _, notes in loaded for note in notes]
-        problems = [problem for (_, problem), _ in loaded if problem]
-        if problems:
-            text = f"{len(problems)} of {len(cases)} cases can't be read and are NaN. "
-            notes.append(DicomWarning(f"{text}The first: {problems[0]}"))
-        notes += self._doubts(cases)
-        level = level_of_user()
-        for note in distinct(notes):
-            warnings.warn(note, stacklevel=level)
-        return cases
+        return self._each(X, _case)
 
     def report(self, X):
         """Tell what was read, and what was done to it, for each case.
@@ -369,6 +367,8 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
             )
         if self.shape is None and (self.crop == "center" or self.spacing == "fit"):
             raise ValueError("crop='center' and spacing='fit' need a `shape`.")
+        if self.lazy and (self.cache is None or self.shape is None):
+            raise ValueError("lazy=True needs a `cache` and a `shape`.")
         if self.margin and self.crop != "mask":
             raise ValueError("`margin` needs crop='mask': it lies around the mask.")
         if self.normalize == "window" and self.window is None:
@@ -381,30 +381,81 @@ class VolumeLoader(DocumentedMixin, TransformerMixin, BaseEstimator):
                 f"ibsi=True leaves no room for `{'`, `'.join(names)}`: leave it out."
             )
 
-    def _attempt(self, number, case):
-        """Return a case, or a note on why there is none."""
+    @fit_context(prefer_skip_nested_validation=True)
+    def _cached(self, X):
+        """Fill the cache, and return the images as an array that is read from there."""
+        self._check()
+        places = self._each(X, _place)
+        if not any(places):
+            raise ValueError(_NONE_LOADED)
+        shape = len(self.channels), *self.shape
+        shape = (math.prod(shape),) if self.flatten else shape
+        return CachedVolumes(self._reader(), places, shape)
+
+    def _each(self, X, result_of):
+        """Return something of each case, None of those that can't be read.
+
+        Warnings are given once, for all cases together.
+        """
+        with warnings.catch_warnings():  # threads would leave theirs behind
+            loaded = Parallel(n_jobs=self.n_jobs, batch_size=1)(
+                delayed(recorded)(
+                    partial(self._attempt, number, case, result_of),
+                    DicomWarning,
+                    CacheWarning,
+                )
+                for number, case in enumerate(cases_in(X))
+            )
+        results = [result for (result, *_), _ in loaded]
+        reports = {n: report for n, ((_, report, _), _) in enumerate(loaded) if report}
+        problems = [problem for (*_, problem), _ in loaded if problem]
+        notes = [note for _, notes in loaded for note in notes]
+        if problems:
+            text = (
+                f"{len(problems)} of {len(results)} cases can't be read and are NaN. "
+            )
+            notes.append(DicomWarning(f"{text}The first: {problems[0]}"))
+        notes += self._doubts(reports)
+        level = level_of_user()
+        for note in distinct(notes):
+            warnings.warn(note, stacklevel=level)
+        return results
+
+    def _attempt(self, number, case, result_of):
+        """Return something of a case and its report, or a note on why there is none."""
         try:
             source = source_of(case, tuple(self.channels), number, self.label)
-            return self._reader().read(source), None
+            reader = self._reader()
+            made = reader.read(source)
+            return result_of(reader, source, made), made.report, None
         except (DicomError, OSError) as error:
             if self.on_error == "nan":
-                return None, f"case {number}, {type(error).__name__}: {error}"
+                note = f"case {number}, {type(error).__name__}: {error}"
+                return None, None, note
             error.add_note(f"This was case {number}.")
             raise
 
     def _reader(self):
-        beside = {"cache", "flatten", "n_jobs", "on_error"}
+        beside = {"cache", "flatten", "lazy", "n_jobs", "on_error"}
         parameters = self.get_params()
         settings = {n: parameters[n] for n in parameters if n not in beside}
         return CaseReader(settings, self.cache, maker=type(self))
 
-    def _doubts(self, cases):
+    def _doubts(self, reports):
         """Return warnings of what is doubtful about all cases together."""
-        reports = {n: case.report for n, case in enumerate(cases) if case is not None}
         texts = list(mixed_modalities(reports.values(), self.channels))
         if self.crop == "mask":
             texts += cut_masks(reports, self.shape)
         return map(DicomWarning, texts)
+
+
+def _case(reader, source, made):
+    return made
+
+
+def _place(reader, source, made):
+    """Return where a case lies in the cache, and what it is made from."""
+    return source, reader.key(source)
 
 
 def _check_three(name, value, rule, kinds):

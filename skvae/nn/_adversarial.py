@@ -471,8 +471,7 @@ class AAEClassifierModule(AAEClustererModule):
 
     def _logits_of_labelled(self, X: Tensor) -> Tensor:
         """Return logits of the classes among samples as the labelled ones are."""
-        hidden = self.encoder(self._to_encode(self.given(X))).flatten(1)
-        logits: Tensor = self.proba[0](hidden)
+        logits: Tensor = self.proba[0](self._hidden(X))
         return logits + self._label_log_odds
 
 

@@ -65,6 +65,7 @@ class AEModule(nn.Module):
     n_classes: int = 0
     labelled_phases: ClassVar[tuple[str, ...]] = ()  # train on samples with a label
     is_standardized: bool = False  # whether data come as `standardized` gives them
+    training_dtype: torch.dtype | None = None  # in which networks multiply, in training
     shift: Tensor
     spread: Tensor
     _inverse_unit: Tensor | None
@@ -358,7 +359,7 @@ class AEModule(nn.Module):
 
     def _nll_by(self, head: Any, Z: Tensor, X: Tensor) -> Tensor:
         """Return the negative log-likelihood of the values that there are."""
-        X, raw = self.wanted(X), head.decoder(Z)
+        X, raw = self.wanted(X), self._through(head.decoder, Z)
         nll: Tensor
         if self.has_gaps:
             gaps = X.isnan()
@@ -417,9 +418,24 @@ class AEModule(nn.Module):
         self, X: Tensor, names: Collection[str] | None = None
     ) -> dict[str, Tensor]:
         """Encode standardized data."""
-        hidden = self.encoder(self._to_encode(self.given(X))).flatten(1)
+        hidden = self._hidden(X)
         names = self._code_sizes if names is None else names
         return {name: getattr(self, name)(hidden) for name in names}
+
+    def _hidden(self, X: Tensor) -> Tensor:
+        """Return what the encoder makes of standardized data, as flat rows."""
+        return self._through(self.encoder, self._to_encode(self.given(X))).flatten(1)
+
+    def _through(self, network: nn.Module, X: Tensor) -> Tensor:
+        """Apply a network; its results are of single precision in any case."""
+        result: Tensor
+        if self.training and self.training_dtype is not None:
+            options = {"dtype": self.training_dtype, "cache_enabled": False}
+            with torch.autocast(X.device.type, **options):  # a cache would be stale
+                result = network(X).float()
+        else:
+            result = network(X)
+        return result
 
 
 class VAEModule(AEModule):

@@ -94,8 +94,8 @@ class WatermarkModule(AEModule):
         Z = self.beside(self._cut(codes["mu"], noise), y)
         reconstruction = self._decoding_loss(X, Z)
         head, Z = self._head_for(Z)
-        marked = head.likelihood.mean(head.decoder(Z))
-        logits = self.reader(self._sent(marked, noise))
+        marked = head.likelihood.mean(self._through(head.decoder, Z))
+        logits = self._through(self.reader, self._sent(marked, noise))
         losses = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
         mark = self._weighed(losses.sum(1)).mean()
         return {
