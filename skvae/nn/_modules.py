@@ -430,8 +430,8 @@ class AEModule(nn.Module):
         """Apply a network; its results are of single precision in any case."""
         result: Tensor
         if self.training and self.training_dtype is not None:
-            options = {"dtype": self.training_dtype, "cache_enabled": False}
-            with torch.autocast(X.device.type, **options):  # a cache would be stale
+            device, dtype = X.device.type, self.training_dtype
+            with torch.autocast(device, dtype, cache_enabled=False):  # it would be stale
                 result = network(X).float()
         else:
             result = network(X)
