@@ -430,8 +430,8 @@ class AEModule(nn.Module):
         """Apply a network; its results are of single precision in any case."""
         result: Tensor
         if self.training and self.training_dtype is not None:
-            device, dtype = X.device.type, self.training_dtype
-            with torch.autocast(device, dtype, cache_enabled=False):  # it would be stale
+            kind, dtype = X.device.type, self.training_dtype
+            with torch.autocast(kind, dtype, cache_enabled=False):  # it would be stale
                 result = network(X).float()
         else:
             result = network(X)
