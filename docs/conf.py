@@ -5,7 +5,7 @@ import warnings
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # for board.py
+sys.path.insert(0, str(Path(__file__).parent))  # for board.py, names.py
 
 project = "skvae"
 author = "The skvae developers"
@@ -16,19 +16,29 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "numpydoc",
+    "myst_parser",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "board",
+    "names",
 ]
-exclude_patterns = ["_build", "works_with"]
+exclude_patterns = ["_build", "_includes", "works_with"]
 templates_path = ["_templates"]
-default_role = "literal"
+default_role = "py:obj"  # names.py finds what is meant
 autosummary_generate = True
 # The class template lists the methods; numpydoc would list those of scikit-learn too.
 numpydoc_show_class_members = False
 
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
-html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
+html_css_files = ["skvae.css"]
+html_title = "skvae"
+html_theme_options = {
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "collapse_navigation": True,
+}
+html_sidebars = {"index": []}
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",

@@ -100,9 +100,10 @@ class BaseAutoencoder(
 ):
     """Everything that autoencoders share: training, layers, decoding, persistence.
 
-    A subclass names its torch module in `_module_name` and those of its parameters that
-    the module takes in `_objective`. It defines `_draw_codes(n_samples, rng)`, which
-    returns codes of shape (n_samples, n_components), float32.
+    A subclass names its torch module in `_module_name`, or gives the class, and names
+    those of its parameters that the module takes in `_objective`. It defines
+    `_draw_codes(n_samples, rng)`, which returns codes of shape (n_samples,
+    n_components), float32.
 
     A subclass has the decorator `inherit_documentation`: its docstring describes what
     it adds, and the rest comes from here.

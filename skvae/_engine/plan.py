@@ -44,8 +44,8 @@ class Recipe:
 
     Attributes
     ----------
-    module : str
-        A class of `skvae.nn`.
+    module : str or type
+        A class of `skvae.nn` by its name, or one of the user's own.
     sample_shape : tuple of int
     architecture : object
     arguments : dict
@@ -62,7 +62,7 @@ class Recipe:
     device : str
     """
 
-    module: str
+    module: Any
     sample_shape: Any
     architecture: Any
     arguments: Any

@@ -134,9 +134,10 @@ def _built(recipe, seed, shift, spread, callbacks):
     recipe = copy.deepcopy(recipe)  # modules are trained, architectures may keep them
     if recipe.device.startswith("mps"):  # which has no double precision
         shift = shift.astype(np.float32)
+    by_name = isinstance(recipe.module, str)
     with lent_globals(child_seed(seed, 0)):
         module = build_module(
-            getattr(nn, recipe.module),
+            getattr(nn, recipe.module) if by_name else recipe.module,
             recipe.architecture,
             shift=shift,
             spread=spread,
