@@ -5,7 +5,7 @@ import warnings
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # for board.py, names.py
+sys.path.insert(0, str(Path(__file__).parent))  # for the extensions here
 
 project = "skvae"
 author = "The skvae developers"
@@ -14,17 +14,18 @@ release = version = installed_version("skvae")
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "numpydoc",
     "myst_parser",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "board",
+    "formulas",
     "names",
 ]
 exclude_patterns = ["_build", "_includes", "works_with"]
 templates_path = ["_templates"]
 default_role = "py:obj"  # names.py finds what is meant
+html_math_renderer = "mathml"
 autosummary_generate = True
 # The class template lists the methods; numpydoc would list those of scikit-learn too.
 numpydoc_show_class_members = False
