@@ -133,12 +133,15 @@ class BlockRows:
             Takes a number; returns so many numbers in random order.
         """
         n_windows = math.ceil(len(index) / self.window)
+        order = index.copy()
         if n_windows > 1:
-            n_blocks = math.ceil(len(index) / self._n_at_once)
-            blocks = np.array_split(np.sort(index), n_blocks)
-            index = np.concatenate([blocks[i] for i in permutation(n_blocks)])
-        windows = np.array_split(index, n_windows)
-        return np.concatenate([part[permutation(len(part))] for part in windows])
+            order.sort()
+            n_blocks = math.ceil(len(order) / self._n_at_once)
+            blocks = np.array_split(order, n_blocks)
+            order = np.concatenate([blocks[i] for i in permutation(n_blocks)])
+        for window in np.array_split(order, n_windows):
+            window[:] = window[permutation(len(window))]
+        return order
 
     def _gather(self, numbers):
         """Read rows of any order by slices that are as long as may be."""

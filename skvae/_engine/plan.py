@@ -165,7 +165,8 @@ class Plan:
         index : ndarray of shape (n_train,)
         held_out : tuple (rows, numbers of the classes or None, weights or None) or None
         """
-        rows = np.arange(len(self.rows))
+        small = isinstance(self.rows, BlockRows) and len(self.rows) < 2**31
+        rows = np.arange(len(self.rows), dtype=np.int32 if small else np.int64)
         rows = rows if self.weights is None else rows[self.weights > 0]
         if self.share is None:
             return rows, self.held_out and (*self.held_out, None)
@@ -177,13 +178,11 @@ class Plan:
 
     def relative_weights(self, index, of_classes=False):
         """Return what some rows count, 1 on average, or None if all count the same."""
-        weights = np.ones(len(self.rows)) if self.weights is None else self.weights
-        weights = weights[index]
+        weights = None if self.weights is None else self.weights[index]
         if of_classes and self.class_weights is not None:
-            weights = weights * self.class_weights[self.numbers[index]]
-        elif self.weights is None:
-            return None
-        return weights / weights.mean()
+            of_labels = self.class_weights[self.numbers[index]]
+            weights = of_labels if weights is None else weights * of_labels
+        return None if weights is None else weights / weights.mean()
 
     @property
     def _who_asks(self):
