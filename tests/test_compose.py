@@ -136,7 +136,7 @@ def test_groups_are_routed_to_splitter_and_fit(table, monkeypatch):
     seen = []
     split = Plan._split
     monkeypatch.setattr(
-        Plan, "_split", lambda plan: seen.append(plan.groups) or split(plan)
+        Plan, "_split", lambda plan, rows: seen.append(plan.groups) or split(plan, rows)
     )
     pipeline = classifier(VAE(early_stopping=True, **FIT))
     search = GridSearchCV(pipeline, {"reduce__n_components": [2]}, cv=GroupKFold(3))

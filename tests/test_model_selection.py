@@ -297,7 +297,7 @@ def test_patients_stay_on_one_side_of_early_stopping(with_groups, volumes, monke
     check_groups(cv, volumes, Y, estimator=model)
     inner, split = [], Plan._split
     monkeypatch.setattr(
-        Plan, "_split", lambda plan: inner.append(split(plan)) or inner[-1]
+        Plan, "_split", lambda *args: inner.append(split(*args)) or inner[-1]
     )
     params = {"groups": groups} if with_groups else {}
     results = cross_validate(

@@ -160,7 +160,7 @@ def test_groups_stay_on_one_side_of_the_validation_split(model, digits, monkeypa
     splits = []
     split = Plan._split
     monkeypatch.setattr(
-        Plan, "_split", lambda plan: splits.append(split(plan)) or splits[-1]
+        Plan, "_split", lambda *args: splits.append(split(*args)) or splits[-1]
     )
     estimator = model(early_stopping=True, validation_fraction=0.2, **HEALTHY)
     estimator.fit(X, groups=groups)

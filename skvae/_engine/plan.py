@@ -206,7 +206,7 @@ class Plan:
             )
         splitter = ShuffleSplit if groups is None else GroupShuffleSplit
         split = splitter(1, test_size=self.share, random_state=self.seed)
-        return (rows[part] for part in next(split.split(rows, groups=groups)))
+        return tuple(rows[part] for part in next(split.split(rows, groups=groups)))
 
     def _keep_classes(self, index, held_out):
         """Move one sample back of each class that would be held out as a whole."""
