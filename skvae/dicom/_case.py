@@ -16,7 +16,7 @@ import numpy as np
 from .._cache import Arrays, as_json, key_of, remember
 from .._fingerprint import fingerprint
 from ._cases import Channel, Source
-from ._errors import DicomWarning, MaskError, discreet
+from ._errors import DicomError, DicomWarning, MaskError, discreet
 from ._masks import load_mask
 from ._notes import Notes, notes_from_text, notes_to_text, recorded
 from ._process import (
@@ -82,7 +82,8 @@ class CaseReader:
     @discreet
     def read(self, source: Source) -> Case:
         """Take a case from the cache, or make it, with the warnings it gave."""
-        arrays = _warned(self._arrays(source, lambda: self.key(source)))
+        kept = self._arrays(lambda: self.key(source), lambda: self._make(source))
+        arrays = _warned(kept)
         return Case(
             arrays["image"],
             arrays.get("mask"),
@@ -98,18 +99,14 @@ class CaseReader:
     @discreet
     def image(self, source: Source, key: str) -> np.ndarray:
         """Take the image of a case from the cache again, without warnings."""
-        arrays, _ = self._arrays(source, lambda: key)
+        arrays, _ = self._arrays(lambda: key, lambda: self._make_again(source, key))
         image: np.ndarray = arrays["image"]
         return image
 
-    def _arrays(self, source: Source, key: Callable[[], str]) -> tuple[Arrays, Notes]:
-        return self._kept(
-            "cases",
-            key,
-            lambda: self._make(source),
-            lambda made: made,
-            lambda kept: kept,
-        )
+    def _arrays(
+        self, key: Callable[[], str], make: Callable[[], Arrays]
+    ) -> tuple[Arrays, Notes]:
+        return self._kept("cases", key, make, lambda made: made, lambda kept: kept)
 
     def _key_of(self, digests: list[Any], settings: dict[str, Any]) -> str:
         """Hash all that decides a result: the files, what is done, and who does it."""
@@ -131,6 +128,15 @@ class CaseReader:
             pack=lambda made: {**pack(made[0]), "notes": notes_to_text(made[1])},
             unpack=lambda kept: (unpack(kept), notes_from_text(kept["notes"])),
         )
+
+    def _make_again(self, source: Source, key: str) -> Arrays:
+        """Make what the cache has lost, unless the files are no longer the same."""
+        if key != self.key(source):
+            raise DicomError(
+                "The files of a case have changed since `transform`, and the cache has "
+                "lost what was made of them. Call `transform` again."
+            )
+        return self._make(source)
 
     def _make(self, source: Source) -> Arrays:
         settings = self.settings
