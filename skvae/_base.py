@@ -190,10 +190,10 @@ class BaseAutoencoder(
         ``metric(X, X_hat)`` of rows and reconstructions. They are in `history_` as
         "valid_accuracy" and so on, and have no influence on the training.
     precision : {"float32", "bfloat16"}, default="float32"
-        In which the networks multiply while they are trained. "bfloat16" takes half of
-        the memory for activations and is faster on processors that have it: GPUs since
-        2020, and CPUs with AMX or AVX512-BF16. On others it is slower. Weights, losses,
-        `transform` and scores are of single precision with both.
+        In which the networks multiply while they are trained. "bfloat16" is meant for
+        processors that have it: GPUs since 2020, and CPUs with AMX or AVX512-BF16. On
+        others it is much slower. Weights, losses, `transform` and scores are of single
+        precision with both.
     device : str or torch.device, default="auto"
         "auto" takes a CUDA device if there is one, else "cpu".
     random_state : int, RandomState instance or None, default=None

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from cases import (
+    CLASSIFIER,
     MODELS,
     SMALL,
     estimators,
@@ -18,7 +19,7 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.utils import estimator_checks
 
-from skvae import AAE, MLP
+from skvae import AAE, MLP, AAEClassifier
 
 # Three epochs are too few for some likelihoods to fill the code.
 pytestmark = [
@@ -88,6 +89,18 @@ def test_check_estimator(estimator):
     assert len(results) > 40
     others = {r["check_name"]: r["status"] for r in results if r["status"] != "passed"}
     assert others == dict.fromkeys(NOT_FOR_RANDOM_STEPS, "xfail")
+
+
+def test_a_classifier_that_never_stops_early_passes_too():
+    estimator = AAEClassifier(**CLASSIFIER | {"early_stopping": False})
+    too_long = {"check_class_weight_classifiers"}  # trains for 1000 epochs
+    checks = estimator_checks.estimator_checks_generator(estimator)
+    passed = 0
+    for part, check in checks:
+        if check.func.__name__ not in {*NOT_FOR_RANDOM_STEPS, *too_long}:
+            check(part)
+            passed += 1
+    assert passed > 40
 
 
 @pytest.mark.parametrize("estimator", **parametrize(models_and_layers()))
