@@ -3,6 +3,7 @@
 import math
 from functools import cache
 from importlib import import_module
+from importlib.metadata import version
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
@@ -19,6 +20,7 @@ from .preprocessing import SquashingScaler
 
 _OURS = BaseAutoencoder, ReconstructionOutlierDetector, SemanticHasher, SquashingScaler
 _OPSET = 18
+_TORCH = 2, 13  # whose exporter knows all of the networks
 
 
 def to_onnx(estimator, X, *, method=None):
@@ -53,7 +55,8 @@ def to_onnx(estimator, X, *, method=None):
     Raises
     ------
     ImportError
-        If the converters are missing: ``pip install 'skvae[onnx]'``.
+        If the converters are missing: ``pip install 'skvae[onnx]'``. Some networks need
+        torch 2.13 or later.
     ValueError
         If a step has no conversion, or draws random numbers: ``layer="z"`` of a
         Gaussian posterior, and `score_samples` of a `VAE`.
@@ -104,8 +107,17 @@ def to_onnx(estimator, X, *, method=None):
     except (NotImplementedError, RuntimeError) as error:
         raise ValueError(
             f"{type(estimator).__name__} holds a step without a conversion to ONNX: "
-            f"{str(error).splitlines()[0]}"
+            f"{str(error).splitlines()[0]}{_doubt_of_torch()}"
         ) from error
+
+
+def _doubt_of_torch():
+    """Tell that an old torch may be why a network has no graph, "" for a new one."""
+    found = version("torch")
+    if tuple(map(int, found.split(".")[:2])) >= _TORCH:
+        return ""
+    needed = ".".join(map(str, _TORCH))
+    return f" Perhaps torch {found} is too old for it: to_onnx was made for {needed}."
 
 
 def _width(X):

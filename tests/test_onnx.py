@@ -32,6 +32,7 @@ from skvae import (
     Conv,
     SupervisedAAE,
     WatermarkAE,
+    _onnx,
     to_onnx,
 )
 from skvae.hashing import SemanticHasher
@@ -191,6 +192,14 @@ def test_what_has_no_graph_says_so(estimator, method, message, digits):
     estimator.fit(X, digits[1])
     with pytest.raises(ValueError, match=message):
         to_onnx(estimator, X[:2], method=method)
+
+
+def test_an_old_torch_is_named_where_a_graph_fails(digits, monkeypatch):
+    X, y = digits[0].reshape(300, 64), digits[1]
+    pipeline = make_pipeline(AE(3, **TINY), KernelDensity()).fit(X, y)
+    monkeypatch.setattr(_onnx, "version", lambda name: "2.5.1")
+    with pytest.raises(ValueError, match=r"Perhaps torch 2\.5\.1 is too old .* 2\.13"):
+        to_onnx(pipeline, X[:2])
 
 
 def test_samples_of_another_width_are_an_error(digits):
