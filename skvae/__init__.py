@@ -19,7 +19,7 @@ from .architectures import MLP, Conv, Discriminator, ResNet
 if _TYPE_CHECKING:
     from ._onnx import to_onnx
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AAE",

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import skvae
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 
@@ -57,3 +59,15 @@ def test_links_to_files_lead_somewhere(page):
     text = (ROOT / page).read_text()
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("page", "line"),
+    [
+        ("CHANGELOG.md", "## [{}]"),
+        ("CITATION.cff", "version: {}"),
+        ("docs/cite.rst", "version = {{{}}}"),
+    ],
+)
+def test_pages_name_the_current_version(page, line):
+    assert line.format(skvae.__version__) in (ROOT / page).read_text()
