@@ -19,6 +19,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "board",
+    "folded",
     "formulas",
     "names",
 ]
@@ -44,6 +45,8 @@ html_sidebars = {"index": []}
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
+    "backreferences_dir": "gallery/backreferences",  # classes link to their examples
+    "doc_module": ("skvae",),
     "filename_pattern": r"/plot_",
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,

@@ -15,6 +15,7 @@ DOCS = Path(__file__).parent
 # Example, whether it takes the benchmark data, and the names of its figures by number.
 PICTURES = [
     ("plot_pipeline_digits", False, {2: "digits"}),
+    ("plot_sampled_table", False, {1: "table"}),
     ("plot_radiomics_pipeline", False, {1: "cohort", 2: "roc", 3: "code"}),
     ("plot_style_content", True, {1: "styles"}),
 ]

@@ -25,26 +25,16 @@ from skvae import AAE, AE, SupervisedAAE
 from skvae.inspection import prior_distance
 from skvae.plot import LossCurveDisplay
 
-if "SKVAE_DATA" in os.environ:
+
+def load():
+    """Return images and their digits."""
+    if "SKVAE_DATA" not in os.environ:
+        return load_digits().images / 16, load_digits().target
     folder = Path(os.environ["SKVAE_DATA"], "mnist")
-    raw = gzip.decompress((folder / "t10k-images-idx3-ubyte.gz").read_bytes())
-    images = np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 28, 28) / 255
-    raw = gzip.decompress((folder / "t10k-labels-idx1-ubyte.gz").read_bytes())
-    labels = np.frombuffer(raw, np.uint8, offset=8)
-    settings = {"max_iter": 20}
-else:
-    images, labels = load_digits().images / 16, load_digits().target
-    settings = {"max_iter": 80}
-X, X_test, y, y_test = train_test_split(
-    images, labels, test_size=0.2, stratify=labels, random_state=0
-)
-settings |= {"n_components": 5, "likelihood": "bernoulli"}
-settings |= {"batch_size": 64, "random_state": 0}
-models = {
-    "AE": AE(**settings).fit(X),
-    "AAE": AAE(adversarial_weight=0.5, **settings).fit(X),
-    "SupervisedAAE": SupervisedAAE(**settings).fit(X, y),
-}
+    pixels = gzip.decompress((folder / "t10k-images-idx3-ubyte.gz").read_bytes())
+    labels = gzip.decompress((folder / "t10k-labels-idx1-ubyte.gz").read_bytes())
+    images = np.frombuffer(pixels, np.uint8, offset=16).reshape(-1, 28, 28)
+    return images / 255, np.frombuffer(labels, np.uint8, offset=8)
 
 
 def show(rows, side=0.75):
@@ -60,6 +50,18 @@ def show(rows, side=0.75):
         line[0].set_ylabel(name, fontsize=8)
     return fig
 
+
+images, labels = load()
+X, X_test, y, y_test = train_test_split(
+    images, labels, test_size=0.2, stratify=labels, random_state=0
+)
+settings = {"n_components": 5, "likelihood": "bernoulli", "batch_size": 64}
+settings |= {"max_iter": 80 if len(X) < 2000 else 20, "random_state": 0}
+models = {
+    "AE": AE(**settings).fit(X),
+    "AAE": AAE(adversarial_weight=0.5, **settings).fit(X),
+    "SupervisedAAE": SupervisedAAE(**settings).fit(X, y),
+}
 
 # %%
 # One batch of test digits, reconstructed

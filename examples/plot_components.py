@@ -1,6 +1,6 @@
 """
-One autoencoder for every number of components
-==============================================
+One fit for every number of components
+======================================
 
 PCA is fitted once, and you take as many components as you like. An `AE` with
 ``ordered=True`` can be used in the same way. With each number of components it

@@ -1,6 +1,6 @@
 """
-Similar images by their bits
-============================
+Find similar images by 16 bits
+==============================
 
 A `SemanticHasher` turns each image into 16 bits, without labels. The images whose bits
 differ least from those of a new one mostly show the same digit.

@@ -1,6 +1,6 @@
 """
-Fill what is missing, and say how sure that is
-==============================================
+Fill missing values, and show how uncertain they are
+====================================================
 
 The lower half of some digits is missing. An `AutoencoderImputer` fills it by its mean
 given the upper half. Its draws show what else could have been there: they vary where

@@ -1,6 +1,6 @@
 """
-A VAE where PCA stands: pipeline and grid search on digits
-==========================================================
+A VAE in place of PCA: pipeline and grid search
+===============================================
 
 A `VAE` is a transformer like any other. Here it stands in a ``Pipeline`` in front of a
 classifier. One ``GridSearchCV`` tries its size, the layer to use, PCA in its place, and

@@ -1,6 +1,6 @@
 """
-From the archive to the paper
-=============================
+Radiomics: from a DICOM archive to the paper
+============================================
 
 Does the look of a tumour tell the outcome? The way from a folder of DICOM files to a
 score that can be reported: list the volumes and the regions in their masks, pick the

@@ -1,6 +1,6 @@
 """
-Rows of a table, drawn anew
-===========================
+Draw new rows of a table
+========================
 
 A table of numbers, a 0/1 column and categories; all of it is synthetic. `TableEncoder`
 makes numbers of it for a `VAE`, and turns what the `VAE` samples back into such a

@@ -1,6 +1,6 @@
 """
-A whole search as one training
-==============================
+Train all networks of a search at once
+======================================
 
 A search over learning rates and sizes of the code trains many small networks, and most
 of their time is overhead. `StackedGridSearchCV` trains those of one structure as one

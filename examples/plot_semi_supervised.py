@@ -1,6 +1,6 @@
 """
-A few labels, many images
-=========================
+Learn from a few labels and many images
+=======================================
 
 `AAEClassifier` learns from all images and the few labels that there are. In `y`, -1
 means that a label is not known, as in ``sklearn.semi_supervised``. The example compares

@@ -1,6 +1,6 @@
 """
-Style in rows, content in columns
-=================================
+Separate the style of an image from its class
+=============================================
 
 A `SupervisedAAE` splits an image into its class and a code that holds the rest: slant,
 width, thickness of the pen. You can combine the style of one image with any digit.
@@ -22,18 +22,23 @@ from sklearn.model_selection import cross_val_score
 
 from skvae import AAE, SupervisedAAE
 
-if "SKVAE_DATA" in os.environ:
+
+def load():
+    """Return images and their digits."""
+    if "SKVAE_DATA" not in os.environ:
+        return load_digits().images / 16, load_digits().target
     folder = Path(os.environ["SKVAE_DATA"], "mnist")
-    raw = gzip.decompress((folder / "t10k-images-idx3-ubyte.gz").read_bytes())
-    X = np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 28, 28) / 255
-    raw = gzip.decompress((folder / "t10k-labels-idx1-ubyte.gz").read_bytes())
-    y = np.frombuffer(raw, np.uint8, offset=8)
-    settings = {"max_iter": 30, "posterior": "gaussian"}
-else:
-    X, y = load_digits().images / 16, load_digits().target
-    settings = {"max_iter": 100}
-settings |= {"n_components": 5, "likelihood": "bernoulli"}
-settings |= {"batch_size": 64, "random_state": 0}
+    pixels = gzip.decompress((folder / "t10k-images-idx3-ubyte.gz").read_bytes())
+    labels = gzip.decompress((folder / "t10k-labels-idx1-ubyte.gz").read_bytes())
+    images = np.frombuffer(pixels, np.uint8, offset=16).reshape(-1, 28, 28)
+    return images / 255, np.frombuffer(labels, np.uint8, offset=8)
+
+
+X, y = load()
+settings = {"n_components": 5, "likelihood": "bernoulli", "batch_size": 64}
+settings |= {"max_iter": 100, "random_state": 0}
+if len(X) > 2000:
+    settings |= {"max_iter": 30, "posterior": "gaussian"}
 model = SupervisedAAE(**settings).fit(X, y)
 
 # %%

@@ -1,6 +1,6 @@
 """
-A mark in an image
-==================
+Hide a watermark in an image
+============================
 
 A `WatermarkAE` hides four bits in each digit. The marked images look like what an
 autoencoder makes of a digit anyhow, and a network reads the marks from them.

@@ -1,6 +1,6 @@
 """
-From which layer should features come?
-======================================
+Which layer of a 3-d network makes the best features?
+=====================================================
 
 An autoencoder of convolutions is trained on synthetic CT volumes, without labels. Half
 of their tumours have a dark core. Each layer is scored as features of a classifier that

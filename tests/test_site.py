@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -71,3 +72,28 @@ def test_links_to_files_lead_somewhere(page):
 )
 def test_pages_name_the_current_version(page, line):
     assert line.format(skvae.__version__) in (ROOT / page).read_text()
+
+
+def linkcheck(folder):
+    check = [sys.executable, DOCS / "linkcheck.py", folder]
+    return subprocess.run(check, capture_output=True, text=True, check=False)
+
+
+def test_the_check_of_links_finds_what_leads_nowhere(tmp_path):
+    reference = tmp_path / "api.html"
+    reference.write_text('<dt id="skvae.VAE">VAE</dt><dt id="skvae.VAE.fit">fit</dt>')
+    name = '<code class="py-obj">{}</code>'
+    sound = "<a href='api.html#skvae.VAE'>{}</a> <a href='https://a.org/b'>b</a>{}"
+    page = tmp_path / "index.html"
+    page.write_text(sound.format(name.format("VAE"), name.format("layer")))
+    assert linkcheck(tmp_path).returncode == 0
+    page.write_text(
+        f"<img src='a.png'><a href='api.html#AE'>AE</a>{name.format('VAE')}"
+    )
+    found = linkcheck(tmp_path)
+    assert found.returncode == 1
+    assert found.stdout.splitlines()[:-1] == [
+        "index.html: no such file: a.png",
+        "index.html: no such place: api.html#AE",
+        "index.html: name without a link: VAE",
+    ]

@@ -105,7 +105,8 @@ class LossCurveDisplay:
             self.metric_ax_.set(ylabel="metrics of held-out samples (dotted)")
             if adversaries:  # one axis beside the other
                 self.metric_ax_.spines.right.set_position(("outward", 50))
-        ax.legend(handles=list(self.lines_.values()))
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.15), "ncols": 3}
+        ax.legend(handles=list(self.lines_.values()), **below)
         return self
 
     def _terms(self):

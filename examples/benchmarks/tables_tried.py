@@ -1,0 +1,126 @@
+"""Radiomics tables: settings of networks, tried on the odd half. Usage::
+
+    SKVAE_DATA=... python examples/benchmarks/tables_tried.py
+
+The 16 of the 31 tables of ``tables.py`` whose place in the alphabet is odd. Five folds,
+one seed, codes of 16 components, features squashed and turned to their principal axes,
+scaling and all else fitted in the fold. A line per setting: the mean area under the ROC
+curve of the three classifiers, of codes and of codes beside the features, and the test
+error of the reconstruction over that of PCA (geometric mean of the tables).
+"""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.impute import SimpleImputer
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from tables import CLASSIFIERS, HALVES, SQUASHED, table
+
+from skvae import MLP, VAE, AAEClassifier
+from skvae.nn import Masking, Swap
+
+SIZE = 16
+
+
+def vae(**options):
+    """Return a `VAE` that begins as PCA, with other options."""
+    options = {"architecture": MLP(init="pca"), "random_state": 0} | options
+    return VAE(SIZE, **options)
+
+
+class Members:
+    """Codes of several networks side by side; the mean of what they decode."""
+
+    def __init__(self, models):
+        self.models = models
+
+    def fit(self, X, y=None):
+        rng = np.random.default_rng(0)
+        for model in self.models:
+            model.fit(X[rng.choice(len(X), len(X))])
+        return self
+
+    def transform(self, X):
+        return np.hstack([model.transform(X) for model in self.models])
+
+    def reconstruct(self, X):
+        return np.mean([model.reconstruct(X) for model in self.models], axis=0)
+
+
+SETTINGS = {
+    "PCA": PCA(SIZE, random_state=0),
+    "VAE that begins as PCA": vae(),
+    "VAE with defaults": vae(architecture="mlp"),
+    "narrow: 16 units": vae(architecture=MLP((16,), init="pca")),
+    "linear": vae(architecture=MLP((), init="pca")),
+    "noise of .3": vae(corruption=0.3),
+    "masks of .2": vae(corruption=Masking(0.2)),
+    "swaps of .15": vae(corruption=Swap(0.15)),
+    "weight decay of .1": vae(weight_decay=0.1),
+    "stops at the held-out bound": vae(early_stopping=True),
+    "beta of .3": vae(beta=0.3),
+    "20 epochs": vae(max_iter=20),
+    "5 networks on rows drawn anew": Members([vae(random_state=i) for i in range(5)]),
+    "AAEClassifier (knows labels)": AAEClassifier(SIZE, random_state=0),
+}
+
+
+def areas(A, B, y, y_test):
+    """Return the areas of the three classifiers from these features."""
+    for classifier in CLASSIFIERS:
+        model = make_pipeline(StandardScaler(), clone(classifier)).fit(A, y)
+        decide = getattr(model, "decision_function", None)
+        scores = decide(B) if decide else model.predict_proba(B)[:, 1]
+        yield roc_auc_score(y_test, scores)
+
+
+def reconstructed(model, X):
+    if hasattr(model, "reconstruct"):
+        return model.reconstruct(X)
+    return model.inverse_transform(model.transform(X))
+
+
+def run(path):
+    """Yield a row per fold and setting."""
+    X, y = table(path)
+    cv = StratifiedKFold(5, shuffle=True, random_state=0)
+    for fold, (train, test) in enumerate(cv.split(X, y)):
+        scale = make_pipeline(SimpleImputer(), clone(SQUASHED)).fit(X[train])
+        A, B = scale.transform(X[train]), scale.transform(X[test])
+        rotate = PCA(random_state=0).fit(A)
+        turned, turned_test = rotate.transform(A), rotate.transform(B)
+        for name, model in SETTINGS.items():
+            model.fit(turned, y[train])
+            codes, codes_test = model.transform(turned), model.transform(turned_test)
+            beside, beside_test = np.hstack([A, codes]), np.hstack([B, codes_test])
+            yield {
+                "setting": name,
+                "table": path.name,
+                "fold": fold,
+                "code": np.mean([*areas(codes, codes_test, y[train], y[test])]),
+                "beside": np.mean([*areas(beside, beside_test, y[train], y[test])]),
+                "error": np.square(
+                    reconstructed(model, turned_test) - turned_test
+                ).mean(),
+            }
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    folder = Path(os.environ["SKVAE_DATA"], "radiomics_tables")
+    paths = sorted(folder.glob("*.csv.gz"))[HALVES["odd"]]
+    rows = pd.DataFrame(row for path in paths for row in run(path))
+    means = rows.groupby(["setting", "table"], sort=False).mean(numeric_only=True)
+    error = np.log(means["error"].unstack())
+    summary = means[["code", "beside"]].groupby("setting", sort=False).mean()
+    summary["error to PCA"] = np.exp(error.sub(error.loc["PCA"]).mean(axis=1))
+    print(summary.round(3).to_string())
