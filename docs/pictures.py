@@ -7,7 +7,10 @@ Usage, with the folder of benchmark data for the styles of MNIST::
 
 import os
 import runpy
+import shutil
+from contextlib import chdir
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
 
@@ -29,3 +32,7 @@ if __name__ == "__main__":
         for number, name in names.items():
             plt.figure(number).savefig(DOCS / "_static" / f"{name}.png")
         plt.close("all")
+    with TemporaryDirectory() as folder, chdir(folder):
+        for name in ("table", "images", "dicom"):
+            runpy.run_path(str(DOCS.parent / "examples" / "first_steps" / f"{name}.py"))
+            shutil.move(f"{name}.png", DOCS / "_static" / f"first_{name}.png")
