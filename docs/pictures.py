@@ -34,5 +34,7 @@ if __name__ == "__main__":
         plt.close("all")
     with TemporaryDirectory() as folder, chdir(folder):
         for name in ("table", "images", "dicom"):
-            runpy.run_path(str(DOCS.parent / "examples" / "first_steps" / f"{name}.py"))
+            runpy.run_path(
+                str(DOCS.parent / "examples" / "first_steps" / f"from_{name}.py")
+            )
             shutil.move(f"{name}.png", DOCS / "_static" / f"first_{name}.png")

@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parents[1] / "examples" / "first_steps"
 
 @pytest.mark.parametrize("name", ["table", "images", "dicom"])
 def test_a_script_ends_with_a_figure_and_a_saved_model(name, tmp_path, monkeypatch):
-    script = FOLDER / f"{name}.py"
+    script = FOLDER / f"from_{name}.py"
     lines = script.read_text().splitlines()
     assert sum(bool(line) and not line.startswith("#") for line in lines) <= 25
     monkeypatch.chdir(tmp_path)
