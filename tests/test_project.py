@@ -1,4 +1,4 @@
-"""The code as a whole: floors, import time, documented defaults."""
+"""The code as a whole: levels, import time, documented defaults."""
 
 import ast
 import inspect
@@ -26,8 +26,8 @@ import skvae.report
 
 ROOT = Path(skvae.__file__).parent
 
-# A file imports only from floors below its own.
-FLOORS = [
+# A file imports only from levels below its own.
+LEVELS = [
     {
         "_blocks",
         "_cache",
@@ -105,13 +105,13 @@ def imports_of(path):
             yield node.level, node.module or "", [alias.name for alias in node.names]
 
 
-def floor_of(name):
-    (floor,) = (i for i, names in enumerate(FLOORS) if name in names)
-    return floor
+def level_of(name):
+    (level,) = (i for i, names in enumerate(LEVELS) if name in names)
+    return level
 
 
-def test_every_file_has_a_floor():
-    assert {name for _, name in modules()} == set().union(*FLOORS)
+def test_every_file_has_a_level():
+    assert {name for _, name in modules()} == set().union(*LEVELS)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_imports_go_down(path, name):
             assert not (name == "nn" and package == "sklearn"), path
         elif not (name in PACKAGES and level == 1):
             for target in [module.split(".")[0]] if module else names:
-                down = floor_of(target) < floor_of(name)
+                down = level_of(target) < level_of(name)
                 assert down or (name, target) in SIDE_BY_SIDE, f"{path}: {target}"
 
 

@@ -1,4 +1,4 @@
-"""The torch floor: modules, likelihoods, priors and blocks, for those who extend.
+"""Pure torch: modules, likelihoods, priors and blocks, for those who extend.
 
 Importing this module imports torch.
 """
