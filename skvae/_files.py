@@ -16,7 +16,6 @@ from pathlib import Path
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 import numpy as np
-from sklearn.metrics import get_scorer, get_scorer_names
 
 from ._base import without_optimizers
 
@@ -242,6 +241,8 @@ def _check(content, path):
 @cache
 def _known_types():
     """Return the names of all types and functions that a file may ask for."""
+    from sklearn.metrics import get_scorer, get_scorer_names  # slow to import
+
     parts = [part for m in _MODULES for part in vars(import_module(m)).values()]
     scorers = [get_scorer(name) for name in get_scorer_names()]
     known = {part for part in parts if isclass(part) and _is_part(part)}

@@ -1,7 +1,6 @@
 """From probabilities to 0 and 1, and how well they agree with what is true."""
 
 import numpy as np
-from sklearn.metrics import roc_curve
 
 
 def otsu_threshold(values, n_bins=256):
@@ -73,6 +72,8 @@ def _level(values, threshold, y_true):
     y_true = _bits(y_true, "y_true")
     if y_true.all() or not y_true.any():
         raise ValueError("threshold='youden' needs both 0 and 1 in `y_true`.")
+    from sklearn.metrics import roc_curve  # slow to import
+
     false, true, levels = roc_curve(y_true.ravel(), values.ravel())
     return float(levels[np.argmax(true - false)])
 

@@ -10,7 +10,6 @@ from types import FunctionType
 
 import numpy as np
 from sklearn.base import _fit_context as fit_context
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils import assert_all_finite, get_tags
 from sklearn.utils._array_api import get_namespace
@@ -33,7 +32,6 @@ from sklearn.utils.validation import _num_samples as count_samples
 from ._blocks import BlockRows, Items, stays_on_disk
 
 __all__ = [
-    "BaseSearchCV",
     "HasMethods",
     "Numbers",
     "StrOptions",
@@ -50,6 +48,7 @@ __all__ = [
     "fraction",
     "get_namespace",
     "is_count",
+    "is_search",
     "known_labels",
     "location_and_spread",
     "named_after",
@@ -134,6 +133,13 @@ def is_count(value):
     """Tell whether a value is an int >= 1; a bool is none."""
     is_int = isinstance(value, Integral) and not isinstance(value, bool)
     return is_int and value >= 1
+
+
+def is_search(estimator):
+    """Tell whether an estimator is one of scikit-learn's searches."""
+    from sklearn.model_selection._search import BaseSearchCV  # slow to import
+
+    return isinstance(estimator, BaseSearchCV)
 
 
 def check_rows(estimator, X, *, reset, name="X"):

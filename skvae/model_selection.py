@@ -35,7 +35,7 @@ from ._search import (
     stacked_cross_validate,
     stacked_training,
 )
-from ._validation import BaseSearchCV, is_count, number_groups
+from ._validation import is_count, is_search, number_groups
 
 __all__ = [
     "Evaluation",
@@ -693,7 +693,7 @@ def _check_all_classes(labels, train):
 def _takes_groups(estimator):
     """Tell whether to pass groups to `fit`; a search takes them without routing too."""
     routed = sklearn.get_config()["enable_metadata_routing"]
-    if not (routed or isinstance(estimator, BaseSearchCV)):
+    if not (routed or is_search(estimator)):
         return False
     part = estimator if routed else estimator.cv
     method = "fit" if routed else "split"

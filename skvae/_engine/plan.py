@@ -8,7 +8,6 @@ from pickle import PicklingError
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 
 from .._blocks import BlockRows
 from .._cache import key_of
@@ -204,6 +203,9 @@ class Plan:
                 f"validation_fraction={self.share:g} of {name}={n_units}{note}. "
                 f"Pass `X_val`, or set {self._way_out}."
             )
+        # Slow to import, and needed here only.
+        from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
+
         splitter = ShuffleSplit if groups is None else GroupShuffleSplit
         split = splitter(1, test_size=self.share, random_state=self.seed)
         return tuple(rows[part] for part in next(split.split(rows, groups=groups)))
