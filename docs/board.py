@@ -10,7 +10,7 @@ from scipy.stats import rankdata, studentized_range, wilcoxon
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "examples" / "benchmarks" / "tables.csv"
 FOLDER = DOCS / "board"
-N_REPEATS = 3
+RAW = "no reduction"
 
 SORTABLE = """
 <script>
@@ -37,10 +37,14 @@ document.querySelectorAll("table.sortable th").forEach((header) => {
 
 
 def areas():
-    """Return areas of methods (columns) on tables (rows), means of the repeats."""
+    """Return areas of methods (columns) by table and repeat (rows).
+
+    Methods that have not run on all tables are left out.
+    """
     results = pd.read_csv(RESULTS)
-    groups = results.groupby(["table", "method"])["area"]
-    return groups.mean().where(groups.size() == N_REPEATS).unstack()
+    board = results.pivot_table(index=["table", "repeat"], columns="method")["area"]
+    has_run = board.groupby("table").count().all()
+    return board.loc[:, has_run]
 
 
 def interval(values, n_draws=5000):
@@ -57,23 +61,24 @@ def number(value, sign=False):
 
 def summary(board):
     """Return a row per method: means, and how they compare with raw features."""
-    odd = np.arange(len(board)) % 2 == 0  # the first, third, ... of the alphabet
-    raw = board["no reduction"]
     seconds = pd.read_csv(RESULTS).groupby("method")["seconds"].median()
+    means = board.groupby("table").mean()
+    odd = np.arange(len(means)) % 2 == 0  # the first, third, ... of the alphabet
     rows = []
-    for method in board.mean().sort_values(ascending=False).index:
-        values = board[method]
+    for method in means.mean().sort_values(ascending=False).index:
+        values = means[method]
         low, high = interval(values.to_numpy())
-        row = {"method": method, "mean": number(values.mean())}
+        n_repeats = board[method].groupby("table").count().min()
+        row = {"method": method, "repeats": n_repeats, "mean": number(values.mean())}
         row["95 % interval"] = f"{number(low)} to {number(high)}"
         row["odd half"] = number(values[odd].mean())
         row["even half"] = number(values[~odd].mean())
-        difference = values - raw
+        difference = (board[method] - board[RAW]).groupby("table").mean()
         row["to no reduction"] = number(difference.mean(), sign=True)
         low, high = interval(difference.to_numpy())
         row["interval"] = f"{number(low, True)} to {number(high, True)}"
-        same = method == raw.name
-        row["better on"] = "" if same else f"{(difference > 0).sum()} of {len(board)}"
+        same = method == RAW
+        row["better on"] = "" if same else f"{(difference > 0).sum()} of {len(means)}"
         row["p (Wilcoxon)"] = "" if same else f"{wilcoxon(difference).pvalue:.3f}"
         row["seconds"] = f"{seconds[method]:.0f}"
         rows.append(row)
@@ -81,7 +86,11 @@ def summary(board):
 
 
 def draw_ranks(board):
-    """Draw mean ranks, and join methods that can't be told apart (Demšar 2006)."""
+    """Draw mean ranks, and join methods that can't be told apart (Demšar 2006).
+
+    They are of the repeats that all methods have.
+    """
+    board = board.dropna().groupby("table").mean()
     n_tables, n_methods = board.shape
     ranks = pd.Series(rankdata(-board, axis=1).mean(axis=0), board.columns)
     ranks = ranks.sort_values()
@@ -114,14 +123,14 @@ def write_page(app):
     """Write what the page includes."""
     FOLDER.mkdir(exist_ok=True)
     board = areas()
-    whole = board.dropna(axis=1)  # methods that ran on all tables
     options = {"index": False, "border": 0, "classes": "sortable table"}
-    html = summary(whole).to_html(**options)
-    by_table = whole.map(number).rename_axis(columns=None).reset_index()
+    html = summary(board).to_html(**options)
+    by_table = board.groupby("table").mean().map(number)
+    by_table = by_table.rename_axis(columns=None).reset_index()
     by_table = by_table.rename(columns={"table": "data set"})
     (FOLDER / "summary.html").write_text(html)
     (FOLDER / "by_table.html").write_text(by_table.to_html(**options) + SORTABLE)
-    draw_ranks(whole)
+    draw_ranks(board)
 
 
 def setup(app):

@@ -43,6 +43,9 @@ _OTHER_TYPES = [
     "sklearn.metrics._scorer._PassthroughScorer",
     "skvae.metrics._ReconstructionScorer",
     "sklearn.utils._bunch.Bunch",
+    "sklearn.utils._metadata_requests.MetadataRequest",
+    "sklearn.utils._metadata_requests.MethodMetadataRequest",
+    "numpy.ma.MaskedArray",  # newer versions of skops know it
     _TREE,
 ]
 

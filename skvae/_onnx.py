@@ -3,7 +3,6 @@
 import math
 from functools import cache
 from importlib import import_module
-from importlib.metadata import version
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
@@ -20,7 +19,6 @@ from .preprocessing import SquashingScaler
 
 _OURS = BaseAutoencoder, ReconstructionOutlierDetector, SemanticHasher, SquashingScaler
 _OPSET = 18
-_TORCH = 2, 13  # whose exporter knows all of the networks
 
 
 def to_onnx(estimator, X, *, method=None):
@@ -105,19 +103,12 @@ def to_onnx(estimator, X, *, method=None):
             options={id(last): {"zipmap": False}} if of_tables else None,
         )
     except (NotImplementedError, RuntimeError) as error:
+        from ._engine.graphs import doubt_of_torch
+
         raise ValueError(
             f"{type(estimator).__name__} holds a step without a conversion to ONNX: "
-            f"{str(error).splitlines()[0]}{_doubt_of_torch()}"
+            f"{str(error).splitlines()[0]}{doubt_of_torch()}"
         ) from error
-
-
-def _doubt_of_torch():
-    """Tell that an old torch may be why a network has no graph, "" for a new one."""
-    found = version("torch")
-    if tuple(map(int, found.split(".")[:2])) >= _TORCH:
-        return ""
-    needed = ".".join(map(str, _TORCH))
-    return f" Perhaps torch {found} is too old for it: to_onnx was made for {needed}."
 
 
 def _width(X):

@@ -9,7 +9,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn
 from sklearn.datasets import load_digits
+
+# Examples that show scores, which hang on how the installed scikit-learn splits.
+WITH_SCORES = (
+    "skvae.model_selection.evaluate",
+    "skvae.plot._evaluation.CalibrationBandDisplay",
+    "howto_tuning.rst",
+)
+
+
+def pytest_collection_modifyitems(items):
+    old = pytest.mark.skip(reason="scikit-learn < 1.8 splits in another way")
+    if tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 8):
+        for item in items:
+            if item.name in WITH_SCORES:
+                item.add_marker(old)
 
 
 @pytest.fixture(scope="session")

@@ -266,8 +266,10 @@ def _repeat(seg):
 
 
 def _claim_more(seg):
-    groups = seg.SharedFunctionalGroupsSequence[0]
-    groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber = 3
+    groups = *seg.SharedFunctionalGroupsSequence, *seg.PerFrameFunctionalGroupsSequence
+    for group in groups:  # where they are depends on the version of highdicom
+        for segment in group.get("SegmentIdentificationSequence", []):
+            segment.ReferencedSegmentNumber = 3
 
 
 SPOILT_SEGS = {

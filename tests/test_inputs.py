@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import scipy
 import sklearn
 import torch
 from cases import MODELS, SMALL
@@ -131,9 +132,14 @@ def test_devices_may_be_those_of_torch(flat, tmp_path):
         AE(device=0).fit(X)
 
 
+dispatches = pytest.mark.skipif(
+    tuple(map(int, scipy.__version__.split(".")[:2])) < (1, 14),
+    reason="scikit-learn's array_api_dispatch needs SciPy 1.14",
+)
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
+@dispatches
 @over_models
 @pytest.mark.parametrize("device", DEVICES)
 def test_tensors_out_with_array_api_dispatch(name, device, flat):
@@ -164,6 +170,7 @@ def test_tensors_out_with_array_api_dispatch(name, device, flat):
         assert_array_equal(result.cpu().numpy(), getattr(expected, method)(X))
 
 
+@dispatches
 def test_tensors_keep_their_kind_as_in_pca(flat):
     tensor = torch.tensor(flat[0], dtype=torch.float64)
     with sklearn.config_context(array_api_dispatch=True):
@@ -252,7 +259,7 @@ def test_dates_are_refused(flat):
         pd.DataFrame({"date": dates.tz_localize("UTC")}),
         dates.to_numpy()[:, None],
         (dates - dates[0]).to_numpy()[:, None],
-        dates.to_numpy()[:, None].astype(object),
+        dates.to_numpy()[:, None].astype("M8[us]").astype(object),
         pd.DataFrame({"date": dates.date}),
     ]
     for X in tables:
@@ -401,6 +408,7 @@ def test_masked_labels_and_groups_are_refused(flat):
         AE(early_stopping=True, **SMALL).fit(X, groups=masked)
 
 
+@dispatches
 def test_labels_may_be_tensors_with_array_api_dispatch(flat):
     X, y = flat
     with sklearn.config_context(array_api_dispatch=True):
@@ -422,6 +430,7 @@ def test_rows_of_masked_values_are_refused(flat):
         AE().fit(rows)
 
 
+@dispatches
 def test_complex_tensors_are_refused(flat):
     tensor = torch.tensor(flat[0]) + 0j
     with (

@@ -50,14 +50,14 @@ def test_scores_are_those_of_the_reference(as_codes):
     """The numbers are what the functions of disentanglement_lib 1.5 gave for these."""
     factors, codes = factors_and_codes()
     scores = disentanglement(Codes(), codes, factors)
-    expected = {
-        "mig": 0.6230686035264305,
-        "sap": 0.25,
+    assert scores["mig"] == pytest.approx(0.6230686035264305, abs=1e-6)
+    assert scores["sap"] == pytest.approx(0.25, abs=1e-6)
+    of_trees = {  # whose splits differ between processors and versions
         "disentanglement": 0.653786185115144,
         "completeness": 0.6550341222553782,
         "informativeness": 0.8333333333333334,
     }
-    assert scores.to_dict() == pytest.approx(expected, abs=1e-6)
+    assert scores[list(of_trees)].to_dict() == pytest.approx(of_trees, abs=0.005)
     numbers = disentanglement(Codes(), codes, factors.astype(float))
     assert numbers["sap"] == pytest.approx(0.8023986746407575, abs=1e-6)
 

@@ -32,9 +32,9 @@ from skvae import (
     Conv,
     SupervisedAAE,
     WatermarkAE,
-    _onnx,
     to_onnx,
 )
+from skvae._engine import graphs
 from skvae.hashing import SemanticHasher
 from skvae.outlier import ReconstructionOutlierDetector
 from skvae.preprocessing import SquashingScaler
@@ -43,6 +43,10 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("skl2onnx")
 pytest.importorskip("onnxscript")
 
+pytestmark = pytest.mark.skipif(
+    tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13),
+    reason="torch < 2.13 has no graphs of some networks",
+)
 TINY = {"architecture": MLP((8,)), "max_iter": 2, "random_state": 0}
 CONV = TINY | {"architecture": Conv((4,), dense=4)}
 PAGE = Path(__file__).parents[1] / "examples" / "browser"
@@ -197,7 +201,7 @@ def test_what_has_no_graph_says_so(estimator, method, message, digits):
 def test_an_old_torch_is_named_where_a_graph_fails(digits, monkeypatch):
     X, y = digits[0].reshape(300, 64), digits[1]
     pipeline = make_pipeline(AE(3, **TINY), KernelDensity()).fit(X, y)
-    monkeypatch.setattr(_onnx, "version", lambda name: "2.5.1")
+    monkeypatch.setattr(graphs, "version", lambda name: "2.5.1")
     with pytest.raises(ValueError, match=r"Perhaps torch 2\.5\.1 is too old .* 2\.13"):
         to_onnx(pipeline, X[:2])
 

@@ -7,6 +7,7 @@ import torch
 from cases import MODELS, SMALL
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
@@ -172,8 +173,9 @@ def test_weights_are_routed_through_pipelines_and_searches(digits, weights):
     with sklearn.config_context(enable_metadata_routing=True):
         vae = VAE(3, **TINY).set_fit_request(sample_weight=True)
         regression = LogisticRegression().set_fit_request(sample_weight=True)
-        regression.set_score_request(sample_weight=True)
-        search = GridSearchCV(make_pipeline(vae, regression), {}, cv=2)
+        pipeline = make_pipeline(vae, regression)
+        scoring = make_scorer(accuracy_score).set_score_request(sample_weight=False)
+        search = GridSearchCV(pipeline, {}, scoring=scoring, cv=2)
         search.fit(X, y, sample_weight=weights)
         assert_array_equal(search.best_estimator_[:-1].transform(X), expected)
 

@@ -4,9 +4,12 @@ import io
 import logging
 import warnings
 from contextlib import contextmanager, redirect_stdout
+from importlib.metadata import version
 
 import torch
 from torch import nn
+
+_TORCH = 2, 13  # whose exporter knows all of the networks
 
 
 class Graph(nn.Module):
@@ -62,8 +65,18 @@ def exported(graph, shapes, opset):
         raise ValueError(
             "A part of the networks, perhaps of an `architecture` of your own, takes "
             "the number of samples for a constant. Write X.shape[0] for len(X)."
+            f"{doubt_of_torch()}"
         )
     return model
+
+
+def doubt_of_torch():
+    """Tell that an old torch may be why a network has no graph, "" for a new one."""
+    found = version("torch")
+    if tuple(map(int, found.split(".")[:2])) >= _TORCH:
+        return ""
+    needed = ".".join(map(str, _TORCH))
+    return f" Perhaps torch {found} is too old for it: to_onnx was made for {needed}."
 
 
 @contextmanager
