@@ -9,6 +9,7 @@ from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 import numpy as np
 import pytest
+import sklearn
 import torch
 from cases import MODELS
 from numpy.testing import assert_allclose, assert_array_equal
@@ -41,6 +42,12 @@ class Square:
     def decoder(self, n_inputs, sample_shape):
         layers = torch.nn.Linear(n_inputs, 64), torch.nn.Unflatten(1, (8, 8))
         return torch.nn.Sequential(*layers)
+
+
+def is_older(version, other):
+    """Tell whether a version is older than another, by its first two numbers."""
+    one, other = (tuple(map(int, v.split(".")[:2])) for v in (version, other))
+    return one < other
 
 
 def tiny_one(model):
@@ -334,6 +341,10 @@ def test_there_are_files_of_earlier_versions():
 
 @pytest.mark.parametrize("path", OLD, ids=lambda p: f"{p.parent.name}-{p.stem}")
 def test_files_of_earlier_versions_give_what_they_gave(path):
+    with ZipFile(path) as file:
+        written_by = json.loads(file.read("skvae.json"))["versions"]["scikit-learn"]
+    if path.stem in {"grid", "stacked"} and is_older(sklearn.__version__, written_by):
+        pytest.skip("an older scikit-learn does not know all parts of its estimators")
     with np.load(path.with_suffix(".npz")) as arrays:
         X, expected, method = arrays["X"], arrays["expected"], str(arrays["method"])
     with warnings.catch_warnings():  # of another version of scikit-learn
