@@ -221,8 +221,8 @@ def test_search_has_the_scores_of_scikit_learns(data, sizes):
     X, y = data
     options = {
         "cv": GroupKFold(3),
-        "scoring": ["accuracy", "neg_log_loss"],
-        "refit": "accuracy",
+        "scoring": ["d2_log_loss_score", "neg_log_loss"],
+        "refit": "neg_log_loss",
         "return_train_score": True,
     }
     groups = np.arange(len(X)) % 30
@@ -467,15 +467,24 @@ def test_verbose_counts_networks_and_stacks(data, capsys):
     assert "networks=3, stacks=1" in capsys.readouterr().err
 
 
-@pytest.mark.filterwarnings("ignore")  # the checks fit what can't be fitted
-@pytest.mark.parametrize(
-    ("kind", "options"),
-    [(StackedGridSearchCV, {}), (StackedRandomizedSearchCV, {"n_iter": 2})],
-)
-def test_check_estimator(kind, options):
+def failed_checks(kind, options):
     search = kind(LogisticRegression(), {"C": [0.1, 1]}, cv=2, **options)
     results = check_estimator(search, on_fail=None, on_skip=None)
-    assert not [each["check_name"] for each in results if each["status"] == "failed"]
+    return {each["check_name"] for each in results if each["status"] == "failed"}
+
+
+@pytest.mark.filterwarnings("ignore")  # the checks fit what can't be fitted
+@pytest.mark.parametrize(
+    ("kind", "of_scikit_learn", "options"),
+    [
+        (StackedGridSearchCV, GridSearchCV, {}),
+        (StackedRandomizedSearchCV, RandomizedSearchCV, {"n_iter": 2}),
+    ],
+)
+def test_no_check_fails_that_scikit_learns_passes(kind, of_scikit_learn, options):
+    """With NumPy 2.5 and torch 2.14, two of scikit-learn's own fail."""
+    failed = failed_checks(kind, options)
+    assert not failed or failed <= failed_checks(of_scikit_learn, options)
 
 
 @pytest.mark.parametrize("hint", [{"prefer": "threads"}, {"require": "sharedmem"}])
