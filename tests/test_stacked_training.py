@@ -221,8 +221,8 @@ def test_search_has_the_scores_of_scikit_learns(data, sizes):
     X, y = data
     options = {
         "cv": GroupKFold(3),
-        "scoring": ["d2_log_loss_score", "neg_log_loss"],
-        "refit": "neg_log_loss",
+        "scoring": {"first": "neg_log_loss", "second": "neg_log_loss"},
+        "refit": "first",
         "return_train_score": True,
     }
     groups = np.arange(len(X)) % 30
