@@ -26,7 +26,7 @@ class SupervisedAAE(ClassDecoder, corruption=0.5, batch_size=64):
         -\log D(z, y)
 
     The discriminator too is told the class: the codes of each class follow the prior,
-    hence say nothing about it. Give a code another class, and the style is transferred:
+    so they say nothing about it. Give a code another class to transfer the style:
     ``inverse_transform(transform(X), y=other)``.
 
     Parameters

@@ -32,7 +32,7 @@ _MIN_KEY = 16  # characters
 
 
 def features_table(pipeline, volumes, *, key=None, path=None):
-    """Return the features of each case, with where they come from, to be handed in.
+    """Return the features of each case, with where they come from, for a supplement.
 
     The table can be read without this package. No name, ID or UID is in it.
 
