@@ -62,6 +62,22 @@ def test_loss_curves_show_every_term(digits):
     assert display.figure_ is display.ax_.figure
 
 
+@pytest.mark.parametrize("layout", [None, "constrained"])
+def test_the_legend_of_loss_curves_is_whole_and_below_where_it_can_be(layout, digits):
+    from matplotlib.figure import Figure
+
+    X, y = digits
+    model = AAEClassifier(**QUICK).fit(X, y)
+    figure = Figure(layout=layout)
+    display = LossCurveDisplay.from_estimator(model, ax=figure.subplots())
+    figure.draw_without_rendering()
+    legend = display.ax_.get_legend().get_window_extent()
+    assert figure.bbox.contains(legend.x0, legend.y0)
+    assert figure.bbox.contains(legend.x1, legend.y1)
+    if layout:
+        assert legend.y1 < display.ax_.get_window_extent().y0
+
+
 def test_loss_curves_in_a_given_axes(digits):
     from matplotlib.figure import Figure
 

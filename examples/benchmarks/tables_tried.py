@@ -57,10 +57,28 @@ class Members:
         return np.hstack([model.transform(X) for model in self.models])
 
     def reconstruct(self, X):
-        return np.mean([model.reconstruct(X) for model in self.models], axis=0)
+        return np.mean([reconstructed(model, X) for model in self.models], axis=0)
+
+
+class Axes:
+    """PCA of so many components, or of as many as there are."""
+
+    def __init__(self, n_components):
+        self.n_components = n_components
+
+    def fit(self, X, y=None):
+        self.pca = PCA(min(self.n_components, *X.shape), random_state=0).fit(X)
+        return self
+
+    def transform(self, X):
+        return self.pca.transform(X)
+
+    def reconstruct(self, X):
+        return self.pca.inverse_transform(self.pca.transform(X))
 
 
 SETTINGS = {
+    "features alone": None,
     "PCA": PCA(SIZE, random_state=0),
     "VAE that begins as PCA": vae(),
     "VAE with defaults": vae(architecture="mlp"),
@@ -72,15 +90,20 @@ SETTINGS = {
     "stops at the held-out bound": vae(early_stopping=True),
     "5 networks on rows drawn anew": Members([vae(random_state=i) for i in range(5)]),
     "AAEClassifier (knows labels)": AAEClassifier(SIZE, random_state=0),
+    "PCA, as many as 5 networks": Axes(5 * SIZE),
+    "5 PCAs on rows drawn anew": Members([PCA(SIZE, random_state=0) for _ in range(5)]),
 }
 
 KEPT = [
+    "features alone",
     "PCA",
     "VAE that begins as PCA",
     "narrow: 16 units",
     "5 networks on rows drawn anew",
+    "PCA, as many as 5 networks",
+    "5 PCAs on rows drawn anew",
 ]
-RUNS = [("odd", 0, SETTINGS), ("odd", 0.1, KEPT[:2]), ("even", 0, KEPT)]
+RUNS = [("odd", 0, list(SETTINGS)), ("odd", 0.1, KEPT[:3]), ("even", 0, KEPT)]
 
 
 def areas(A, B, y, y_test):
@@ -110,10 +133,13 @@ def run(path, half, missing, settings):
         rotate = PCA(random_state=0).fit(A)
         turned, turned_test = rotate.transform(A), rotate.transform(B)
         place = {"half": half, "missing": missing, "table": path.name, "fold": fold}
-        alone = np.mean([*areas(A, B, y[train], y[test])])
-        yield place | {"setting": "features alone", "beside": alone}
         for name in settings:
-            model = SETTINGS[name].fit(turned, y[train])
+            model = SETTINGS[name]
+            if model is None:
+                alone = np.mean([*areas(A, B, y[train], y[test])])
+                yield place | {"setting": name, "beside": alone}
+                continue
+            model.fit(turned, y[train])
             codes, codes_test = model.transform(turned), model.transform(turned_test)
             beside, beside_test = np.hstack([A, codes]), np.hstack([B, codes_test])
             residuals = reconstructed(model, turned_test) - turned_test
@@ -129,13 +155,13 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore", ConvergenceWarning)
     tables = sorted(Path(os.environ["SKVAE_DATA"], "radiomics_tables").glob("*.csv.gz"))
     rows = pd.read_csv(RESULTS) if RESULTS.exists() else pd.DataFrame()
-    known = (
-        set() if rows.empty else set(zip(rows["missing"], rows["table"], strict=True))
-    )
+    keys = ["missing", "table", "setting"]
+    known = set() if rows.empty else set(rows[keys].itertuples(index=False, name=None))
     for half, missing, settings in RUNS:
         for path in tables[HALVES[half]]:
-            if (missing, path.name) not in known:
-                found = pd.DataFrame(run(path, half, missing, settings))
+            new = [name for name in settings if (missing, path.name, name) not in known]
+            if new:
+                found = pd.DataFrame(run(path, half, missing, new))
                 rows = found if rows.empty else pd.concat([rows, found])
                 rows.round(5).to_csv(RESULTS, index=False)
     groups = ["half", "missing", "setting"]

@@ -105,8 +105,11 @@ class LossCurveDisplay:
             self.metric_ax_.set(ylabel="metrics of held-out samples (dotted)")
             if adversaries:  # one axis beside the other
                 self.metric_ax_.spines.right.set_position(("outward", 50))
-        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.15), "ncols": 3}
-        ax.legend(handles=list(self.lines_.values()), **below)
+        place = {}
+        if (adversaries or metrics) and self.figure_.get_layout_engine():
+            # Below the axes: within, it would hide lines of the axes to the right.
+            place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.15), "ncols": 3}
+        ax.legend(handles=list(self.lines_.values()), **place)
         return self
 
     def _terms(self):
