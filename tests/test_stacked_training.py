@@ -1,6 +1,7 @@
 """Searches that train their networks together give what they give one by one."""
 
 import gc
+import os
 import signal
 import threading
 import warnings
@@ -390,8 +391,11 @@ def test_no_thread_outlives_a_search_that_fails(data, error_score):
 
 
 @contextmanager
-def interrupted(delay):
-    """Expect the KeyboardInterrupt that is raised in the block after some seconds."""
+def interrupted(delay=0):
+    """Expect the KeyboardInterrupt that is raised in the block.
+
+    It comes after some seconds, or with SIGALRM.
+    """
     before = threading.enumerate()
     # SIGALRM, since jobs in the background of a shell ignore SIGINT.
     handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
@@ -412,16 +416,24 @@ def test_ctrl_c_ends_all_threads(data, delay):
         StackedGridSearchCV(pipeline, grid, cv=2).fit(*data)
 
 
-def test_ctrl_c_ends_stacks_that_the_main_thread_trains(data, monkeypatch):
-    X, _ = data
+@pytest.fixture
+def interrupted_epochs(monkeypatch):
+    """Send SIGALRM in the twentieth epoch of a stack; return the epochs that ran."""
     epochs = []
     run_epoch = stacked.Stack.run_epoch
 
     def counted(stack, epoch):
         epochs.append(epoch)
+        if epoch == 20:
+            os.kill(os.getpid(), signal.SIGALRM)  # to the main thread
         return run_epoch(stack, epoch)
 
     monkeypatch.setattr(stacked.Stack, "run_epoch", counted)
+    return epochs
+
+
+def test_ctrl_c_ends_stacks_that_the_main_thread_trains(data, interrupted_epochs):
+    X, _ = data
 
     def fit(*max_iters):
         for max_iter in max_iters:
@@ -429,15 +441,16 @@ def test_ctrl_c_ends_stacks_that_the_main_thread_trains(data, monkeypatch):
 
     # While the last two wait for their second network, the main thread trains.
     tasks = [delayed(fit)(1), delayed(fit)(2, 1000), delayed(fit)(3, 1001)]
-    with interrupted(1), stacked_training():
+    with interrupted(), stacked_training():
         Parallel()(tasks)
-    assert 3 < max(epochs) < 1000
+    assert 20 <= max(interrupted_epochs) < 1000
 
 
+@pytest.mark.usefixtures("interrupted_epochs")
 def test_ctrl_c_keeps_networks_that_are_finished(data, sizes, tmp_path):
     grid = {"vae__max_iter": [1, 2, 100_000]}
     pipeline = classifier(memory=str(tmp_path))
-    with interrupted(3):
+    with interrupted():
         StackedGridSearchCV(pipeline, grid, cv=2).fit(*data)
     assert sizes == [6]
     assert len(list(tmp_path.rglob("*.npz"))) == 4

@@ -131,7 +131,9 @@ def search_parts(n_repeats):
     digits = load_digits(return_X_y=True)
     small = VAE(8, architecture=SMALL, max_iter=20)
     search("search, VAE 64-8, digits", small, *digits, n_repeats)
-    search("search, VAE with defaults", VAE(max_iter=20), *digits, n_repeats)
+    search("search, VAE with defaults, digits", VAE(max_iter=20), *digits, n_repeats)
+    wide = make_classification(200, 1000, n_informative=10, random_state=0)
+    search("search, VAE with defaults, 200 x 1000", VAE(), *wide, n_repeats)
 
 
 def nested_part(n_repeats):
