@@ -23,7 +23,7 @@ from .crew import Abandoned
 from .program import Template, names_of, tensors_of
 from .threads import use_threads
 
-_LARGE = 2**28  # multiply-adds of a step from which on a stack gains little
+_LARGE = 2**27  # multiply-adds of a step from which on a stack gains little
 _MOST_WEIGHTS = 2**21  # in a stack: with more, they no longer stay in the cache
 _FEWEST = 8  # networks in a stack, if there are so many
 _FEW = 0.75  # share of a stack that is left when it is worth making a smaller one
