@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import NMF, PCA, KernelPCA
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_selection import SelectFromModel
 from sklearn.impute import SimpleImputer
@@ -42,6 +42,9 @@ CLASSIFIERS = [
     RandomForestClassifier(100, random_state=0),
     SVC(),
 ]
+VOTE = VotingClassifier(
+    [("regression", CLASSIFIERS[0]), ("forest", CLASSIFIERS[1])], voting="soft"
+)
 RESULTS = Path(__file__).with_name("tables.csv")
 HALVES = {"odd": slice(0, None, 2), "even": slice(1, None, 2), "all": slice(None)}
 
@@ -52,10 +55,15 @@ def lasso():
     return SelectFromModel(model, threshold=-np.inf, max_features=1)
 
 
-def ours():
+def ours(n_components=32):
     """Return a `VAE` that begins as PCA, in the space that the samples span."""
-    vae = VAE(architecture=MLP(init="pca"), random_state=0)
+    vae = VAE(n_components, architecture=MLP(init="pca"), random_state=0)
     return Pipeline([("rotate", PCA(random_state=0)), ("vae", vae)])
+
+
+def beside(reducer):
+    """Return the features with a code beside them."""
+    return FeatureUnion([("raw", "passthrough"), ("code", reducer)])
 
 
 class Method(NamedTuple):
@@ -82,15 +90,14 @@ METHODS = {
     "PCA, squashed": Method(PCA(random_state=0), scaler=SQUASHED),
     "VAE, squashed": Method(ours(), "vae__n_components", SQUASHED),
     "raw + PCA, squashed": Method(
-        FeatureUnion([("raw", "passthrough"), ("pca", PCA(random_state=0))]),
-        "pca__n_components",
-        SQUASHED,
+        beside(PCA(random_state=0)), "code__n_components", SQUASHED
     ),
-    "raw + VAE, squashed": Method(
-        FeatureUnion([("raw", "passthrough"), ("code", ours())]),
-        "code__vae__n_components",
-        SQUASHED,
+    "raw + VAE, squashed": Method(beside(ours()), "code__vae__n_components", SQUASHED),
+    "vote": Method("passthrough", None, SQUASHED, [VOTE]),
+    "vote, raw + PCA of 16": Method(
+        beside(PCA(16, random_state=0)), None, SQUASHED, [VOTE]
     ),
+    "vote, raw + VAE of 16": Method(beside(ours(16)), None, SQUASHED, [VOTE]),
 }
 
 
@@ -155,7 +162,7 @@ if __name__ == "__main__":
     paths = sorted(folder.glob("*.csv.gz"))[HALVES[half]]
     warnings.simplefilter("ignore", ConvergenceWarning)
     known = set(results()[["method", "table", "repeat"]].itertuples(index=False))
-    for method, repeat, path in product(methods, range(3), paths):
+    for repeat, method, path in product(range(3), methods, paths):
         key = method, path.name.removesuffix(".csv.gz"), repeat
         if key in known:
             continue

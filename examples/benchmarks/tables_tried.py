@@ -99,6 +99,29 @@ class Draws:
         return self.model.inverse_transform(self.transform(X).mean(axis=0))
 
 
+class PCADraws(PCA):
+    """Ten draws of the code of probabilistic PCA (Tipping and Bishop 1999)."""
+
+    def transform(self, X):
+        kept, noise = self.explained_variance_, self.noise_variance_
+        sd = np.sqrt(noise * (1 - noise / kept))
+        draws = np.random.default_rng(0).normal(scale=sd, size=(10, len(X), len(sd)))
+        return super().transform(X) * (1 - noise / kept) + draws
+
+    def reconstruct(self, X):
+        return self.inverse_transform(super().transform(X))
+
+
+class Repeated(PCA):
+    """PCA whose codes are there ten times, to tell what draws have a part in."""
+
+    def transform(self, X):
+        return np.repeat(super().transform(X)[np.newaxis], 10, axis=0)
+
+    def reconstruct(self, X):
+        return self.inverse_transform(super().transform(X))
+
+
 SETTINGS = {
     "features alone": None,
     "PCA": PCA(SIZE, random_state=0),
@@ -120,6 +143,8 @@ SETTINGS = {
         random_state=0,
     ),
     "draws of the code, averaged": Draws(),
+    "draws of PCA, averaged": PCADraws(SIZE, random_state=0),
+    "PCA ten times": Repeated(SIZE, random_state=0),
     "AAEClassifier (knows labels)": AAEClassifier(SIZE, random_state=0),
     "supervised (knows labels)": Supervised(),
     "5 PCAs on rows drawn anew": Members([PCA(SIZE, random_state=0) for _ in range(5)]),
