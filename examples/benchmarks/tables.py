@@ -82,7 +82,10 @@ METHODS = {
     "LASSO": Method(lasso(), "max_features"),
     "PCA": Method(PCA(random_state=0)),
     "kernel PCA": Method(KernelPCA(kernel="rbf", random_state=0)),
-    "NMF": Method(NMF(init="nndsvda", max_iter=300), scaler=MinMaxScaler(clip=True)),
+    "NMF": Method(
+        NMF(init="nndsvda", max_iter=300, random_state=0),
+        scaler=MinMaxScaler(clip=True),
+    ),
     "AE": Method(AE(random_state=0)),
     "VAE": Method(VAE(random_state=0)),
     "AAEClassifier": Method(AAEClassifier(random_state=0), classifiers=[None]),
